@@ -1,0 +1,140 @@
+//! Every subject on the bus, made here and nowhere else.
+//!
+//! | subject | from → to | carries |
+//! | --- | --- | --- |
+//! | `rpc.<namespace>.<method>` | gateway → one worker | a client's request; answered |
+//! | `internal.<namespace>.<method>` | gateway → one worker | the gateway's own request ([`crate::internal`]); answered |
+//! | `wake.<partition>` | worker → relays | the outbox of the partition has rows |
+//! | `deliver.<pod>` | relay → that gateway | [`crate::internal::Deliver`]: bodies of events |
+//! | `ev.<network>` | relay → gateways with a socket of the network | [`crate::internal::Moved`]: positions and recipients |
+//! | `heads.<partition>` | relay → all gateways | [`crate::internal::Heads`]: heads of networks that moved, each second |
+//! | `ctl.<pod>` · `ctl.all` | gateway, worker → that gateway · all gateways | [`crate::internal::Control`] |
+//!
+//! Networks and pods are written in base64url, so that no identifier can add a token or a wildcard. Users are never written.
+
+use std::fmt;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use crate::internal::Partition;
+
+/// A subject, or with `*` a pattern of subjects.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Subject(String);
+
+impl Subject {
+    /// A client's request. `method` is the client's: `None` when it is no single token of letters and digits.
+    pub fn rpc(namespace: &'static str, method: &str) -> Option<Self> {
+        is_method(method).then(|| Self(format!("rpc.{namespace}.{method}")))
+    }
+
+    /// All requests of clients in a namespace.
+    pub fn rpc_all(namespace: &str) -> Self {
+        Self(format!("rpc.{namespace}.*"))
+    }
+
+    /// The gateway's own request.
+    pub fn internal(namespace: &'static str, method: &'static str) -> Self {
+        Self(format!("internal.{namespace}.{method}"))
+    }
+
+    /// All of the gateways' own requests in a namespace.
+    pub fn internal_all(namespace: &str) -> Self {
+        Self(format!("internal.{namespace}.*"))
+    }
+
+    /// Wakes the relay of a partition.
+    pub fn wake(partition: Partition) -> Self {
+        Self(format!("wake.{partition}"))
+    }
+
+    /// The wakes of all partitions.
+    pub fn wake_all() -> Self {
+        Self("wake.*".to_owned())
+    }
+
+    /// Bodies of events for one pod.
+    pub fn deliver(pod: &str) -> Self {
+        Self(format!("deliver.{}", encode(pod)))
+    }
+
+    /// What moved in a network.
+    pub fn events(network: &str) -> Self {
+        Self(format!("ev.{}", encode(network)))
+    }
+
+    /// The heads of a partition's networks.
+    pub fn heads(partition: Partition) -> Self {
+        Self(format!("heads.{partition}"))
+    }
+
+    /// The heads of all partitions.
+    pub fn heads_all() -> Self {
+        Self("heads.*".to_owned())
+    }
+
+    /// Control messages for one pod.
+    pub fn control(pod: &str) -> Self {
+        Self(format!("ctl.{}", encode(pod)))
+    }
+
+    /// Control messages for every pod. No pod's own subject: `.` is not base64url.
+    pub fn control_all() -> Self {
+        Self("ctl.all.pods".to_owned())
+    }
+
+    /// As it is written on the bus.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The last token of a subject that was received: the method of a request, the partition of a wake.
+pub fn last_token(subject: &str) -> &str {
+    subject.rsplit('.').next().unwrap_or(subject)
+}
+
+fn encode(identifier: &str) -> String {
+    URL_SAFE_NO_PAD.encode(identifier)
+}
+
+/// Longer than any documented method; keeps hostile ones out of subjects, logs and metrics.
+const MAX_METHOD_BYTES: usize = 64;
+
+fn is_method(method: &str) -> bool {
+    (1..=MAX_METHOD_BYTES).contains(&method.len()) && method.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clients_method_can_not_add_a_token_or_a_wildcard() {
+        for hostile in ["", "a.b", "*", ">", "a b", "a\r\nb", "é", &"a".repeat(65)] {
+            assert_eq!(Subject::rpc("meeting", hostile), None, "{hostile:?}");
+        }
+        assert_eq!(Subject::rpc("meeting", "createMeeting").expect("a method").as_str(), "rpc.meeting.createMeeting");
+    }
+
+    #[test]
+    fn identifiers_are_one_token_whatever_they_hold() {
+        for network in ["demo", "a.b", "*", "ключ", ">"] {
+            let subject = Subject::events(network);
+            assert_eq!(subject.as_str().matches('.').count(), 1, "{subject}");
+            assert!(!subject.as_str().contains(['*', '>', ' ']), "{subject}");
+        }
+    }
+
+    #[test]
+    fn no_pod_can_be_named_so_that_it_hears_what_is_for_all() {
+        assert_eq!(Subject::control_all().as_str().matches('.').count(), 2);
+        assert_eq!(Subject::control("all").as_str().matches('.').count(), 1);
+    }
+}

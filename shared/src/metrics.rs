@@ -1,0 +1,1 @@
+//! Numbers for Prometheus. (recorder installation; to be written)
