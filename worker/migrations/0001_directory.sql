@@ -43,7 +43,7 @@ CREATE TABLE users (
     link_url                text        NOT NULL DEFAULT '',
     privacy_mode            integer     NOT NULL DEFAULT 0,
     avatar                  text        NOT NULL DEFAULT '',
-    avatar_3d               text,                               -- JSON object; absent when NULL
+    avatar_3d               text        NOT NULL DEFAULT '',    -- JSON object; '' when there is none
     params                  text        NOT NULL DEFAULT '{}',  -- JSON object, the client's own
     identity_type           integer     NOT NULL DEFAULT 0,
     identity_name           text        NOT NULL DEFAULT '',

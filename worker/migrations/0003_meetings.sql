@@ -1,4 +1,4 @@
--- Meetings and who takes part in them.
+-- Meetings and who takes part in them. The organizer is always a participant, so what a user organizes is found there too.
 
 CREATE TABLE meetings (
     network_id     text             NOT NULL REFERENCES networks,
@@ -35,9 +35,6 @@ CREATE TABLE meetings (
     -- M3. Reads rely on the 31 days: what overlaps an instant began at most so long before it.
     CONSTRAINT meetings_time CHECK (starts_at < ends_at AND ends_at - starts_at <= interval '31 days')
 );
-
--- M7: what a user organizes that has not ended.
-CREATE INDEX meetings_by_organizer ON meetings (network_id, organizer_id, ends_at);
 
 CREATE TABLE meeting_participants (
     network_id text        NOT NULL,
