@@ -1,0 +1,191 @@
+//! What a handler is given: the caller, the database and, for a change, a place for its events.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use shared::{
+    api::{Event, MAX_EVENT_BYTES},
+    bus::Bus,
+    internal::{Control, Session},
+    presence::Presence,
+};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, pool::PoolConnection};
+
+use crate::{config::Config, error::Error, outbox::Emission};
+
+/// What every request of this worker shares.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Connections to PostgreSQL.
+    pub pool: PgPool,
+    /// The bus.
+    pub bus: Bus,
+    /// Where sockets are.
+    pub presence: Presence,
+    /// The settings.
+    pub config: Arc<Config>,
+}
+
+/// A caller that is no client: a gateway of ours, for itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Gateway;
+
+/// A request that changes nothing. `C` is who asks: a client's [`Session`], or a [`Gateway`].
+#[derive(Debug)]
+pub struct Read<C = Session> {
+    context: Arc<Context>,
+    caller: C,
+    connection: PoolConnection<Postgres>,
+}
+
+impl<C> Read<C> {
+    pub(crate) fn new(context: Arc<Context>, caller: C, connection: PoolConnection<Postgres>) -> Self {
+        Self { context, caller, connection }
+    }
+
+    /// What every request shares.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// A connection outside of any transaction: statements that must agree with each other need one of their own.
+    pub fn connection(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+}
+
+impl Read<Session> {
+    /// Who asks.
+    pub fn session(&self) -> &Session {
+        &self.caller
+    }
+}
+
+/// A request that changes something, in one transaction. `C` is who asks: a client's [`Session`], or a [`Gateway`].
+///
+/// What it emits is written into the outbox right before the commit, in order. So emit under the lock of the object that
+/// the events are about: then its events are in the order of its commits (I1).
+#[derive(Debug)]
+pub struct Change<C = Session> {
+    context: Arc<Context>,
+    caller: C,
+    transaction: sqlx::Transaction<'static, Postgres>,
+    pub(crate) effects: Effects,
+}
+
+/// What follows from a change beyond its own rows.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    /// Into the outbox, before the commit.
+    pub(crate) emissions: Vec<Emission>,
+    /// To all gateways, after the commit.
+    pub(crate) announcements: Vec<Control>,
+}
+
+/// A part of a change that can be undone alone; see [`Change::savepoint`].
+#[derive(Debug)]
+#[must_use = "release it or roll back to it"]
+pub struct Savepoint {
+    emissions: usize,
+    announcements: usize,
+}
+
+impl<C> Change<C> {
+    pub(crate) fn new(context: Arc<Context>, caller: C, transaction: sqlx::Transaction<'static, Postgres>) -> Self {
+        Self { context, caller, transaction, effects: Effects::default() }
+    }
+
+    pub(crate) fn into_transaction(self) -> sqlx::Transaction<'static, Postgres> {
+        self.transaction
+    }
+
+    /// What every request shares.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The transaction's connection. A statement that failed ends the transaction: pass its error on, or make a
+    /// [`Change::savepoint`] before it.
+    pub fn connection(&mut self) -> &mut PgConnection {
+        &mut self.transaction
+    }
+
+    /// Sends an event to users of a network, when the change is committed. No recipient: nothing is sent.
+    ///
+    /// # Errors
+    /// 413 when the event is larger than [`MAX_EVENT_BYTES`].
+    pub fn emit_in<E: Event>(
+        &mut self,
+        network: &str,
+        recipients: impl IntoIterator<Item = String>,
+        event: &E,
+    ) -> Result<(), Error> {
+        let recipients: Vec<String> = recipients.into_iter().collect();
+        if recipients.is_empty() {
+            return Ok(());
+        }
+        let payload = to_json(event)?;
+        if payload.len() > MAX_EVENT_BYTES {
+            let message = format!("{} would have {} bytes, the limit is {MAX_EVENT_BYTES}", E::NAME, payload.len());
+            return Err(Error::too_large(message));
+        }
+        self.effects.emissions.push(Emission { network: network.to_owned(), recipients, name: E::NAME, payload });
+        Ok(())
+    }
+
+    /// Tells every gateway something about its sockets, after the commit. It may be lost: gateways ask again at each
+    /// beat.
+    pub fn announce(&mut self, control: Control) {
+        self.effects.announcements.push(control);
+    }
+
+    /// Begins a part that can fail alone.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn savepoint(&mut self) -> Result<Savepoint, Error> {
+        sqlx::query("SAVEPOINT part").execute(&mut *self.transaction).await?;
+        Ok(Savepoint { emissions: self.effects.emissions.len(), announcements: self.effects.announcements.len() })
+    }
+
+    /// Keeps what was done since.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn release(&mut self, _savepoint: Savepoint) -> Result<(), Error> {
+        sqlx::query("RELEASE SAVEPOINT part").execute(&mut *self.transaction).await?;
+        Ok(())
+    }
+
+    /// Undoes what was done since, events and announcements included.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn roll_back_to(&mut self, savepoint: Savepoint) -> Result<(), Error> {
+        sqlx::raw_sql("ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part").execute(&mut *self.transaction).await?;
+        self.effects.emissions.truncate(savepoint.emissions);
+        self.effects.announcements.truncate(savepoint.announcements);
+        Ok(())
+    }
+}
+
+impl Change<Session> {
+    /// Who asks.
+    pub fn session(&self) -> &Session {
+        &self.caller
+    }
+
+    /// Sends an event to users of the caller's network, when the change is committed. No recipient: nothing is sent.
+    ///
+    /// # Errors
+    /// 413 when the event is larger than [`MAX_EVENT_BYTES`].
+    pub fn emit<E: Event>(&mut self, recipients: impl IntoIterator<Item = String>, event: &E) -> Result<(), Error> {
+        let network = self.caller.network.clone();
+        self.emit_in(&network, recipients, event)
+    }
+}
+
+/// JSON of one of our own types.
+pub(crate) fn to_json(value: &impl Serialize) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|error| Error::internal(format!("an answer cannot be written: {error}")))
+}

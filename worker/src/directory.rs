@@ -1,0 +1,5 @@
+//! The namespace `directory`.
+
+use crate::router::handlers;
+
+handlers! { "directory": }

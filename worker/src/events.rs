@@ -1,0 +1,5 @@
+//! The namespace `events`.
+
+use crate::router::handlers;
+
+handlers! { "events": }

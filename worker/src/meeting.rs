@@ -1,0 +1,5 @@
+//! The namespace `meeting`.
+
+use crate::router::handlers;
+
+handlers! { "meeting": }

@@ -1,0 +1,5 @@
+//! The namespace `social`.
+
+use crate::router::handlers;
+
+handlers! { "social": }
