@@ -7,10 +7,29 @@
 //! | `drain-delay`, `drain-timeout` | 5s, 30s |
 //! | `log-format` | text |
 //! | `otlp-endpoint` | none |
+//!
+//! [`parse`] reads them with all others of a program. A variable that is set to nothing counts as not set.
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    error::Error as _,
+    ffi::OsString,
+    fmt::Write as _,
+    io::{self, Write as _},
+    process,
+    str::FromStr,
+    sync::LazyLock,
+    time::Duration,
+};
 
-use clap::{Args, ValueEnum};
+use clap::{
+    Arg, Args, Command, Parser, ValueEnum,
+    builder::Resettable,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+use rand::Rng as _;
+
+#[cfg(test)]
+pub(crate) mod tests;
 
 /// The servers that pods meet at.
 #[derive(Args, Clone, Debug)]
@@ -73,4 +92,141 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .and_then(|number| number.checked_mul(millis_per_unit))
         .map(Duration::from_millis)
         .ok_or_else(|| "not a duration such as 500ms, 30s, 5m, 24h or 7d".to_owned())
+}
+
+/// This build: the version, and the commit where the build was told one (`CONVENE_COMMIT`).
+pub fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| match option_env!("CONVENE_COMMIT") {
+        Some(commit) if !commit.is_empty() => format!("{} ({commit})", env!("CARGO_PKG_VERSION")),
+        _ => env!("CARGO_PKG_VERSION").to_owned(),
+    });
+    &VERSION
+}
+
+/// The name of this pod: what `pod-name` says, else the host's name and a suffix that differs at every call.
+pub fn pod_name(common: &Common) -> String {
+    match &common.pod_name {
+        Some(name) => name.clone(),
+        None => {
+            let host = rustix::system::uname();
+            let suffix: u32 = rand::rng().random();
+            format!("{}-{suffix:08x}", host.nodename().to_string_lossy())
+        }
+    }
+}
+
+/// The settings of this process, from its arguments and environment.
+///
+/// Ends the process where they make no sense: code 2 and one line on standard error that names the setting, and never its
+/// value, which may be a secret. `--help` and `--version` print and end it with code 0.
+#[expect(clippy::disallowed_methods, reason = "nothing has been started yet that would have to be stopped")]
+pub fn parse<T: Parser>() -> T {
+    read(std::env::args_os()).unwrap_or_else(|ending| {
+        // Whoever closed the other end does not want to read it.
+        let _ = match ending.code {
+            0 => io::stdout().write_all(ending.text.as_bytes()),
+            _ => io::stderr().write_all(ending.text.as_bytes()),
+        };
+        process::exit(ending.code)
+    })
+}
+
+/// How a process ends that has not got its settings.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// Exit code.
+    pub code: i32,
+    /// What it prints: on standard output where the code is 0, else on standard error.
+    pub text: String,
+}
+
+/// As [`parse`], from these arguments, the program's name first, and the environment.
+///
+/// # Errors
+/// How the process should end.
+pub fn read<T: Parser>(args: impl IntoIterator<Item = impl Into<OsString>>) -> Result<T, Ending> {
+    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    let documented = with_args(T::command().version(version()), &|arg| arg.hide_env_values(true));
+    let effective = with_args(documented.clone(), &|arg| {
+        if arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty()) {
+            arg.env(Resettable::Reset)
+        } else {
+            arg
+        }
+    });
+    let error = match effective.try_get_matches_from(&args).and_then(|matches| T::from_arg_matches(&matches)) {
+        Ok(settings) => return Ok(settings),
+        Err(error) => error,
+    };
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            // From the documented command, so that help shows every variable, those set to nothing too.
+            let error = documented.try_get_matches_from(&args).err().unwrap_or(error);
+            Err(Ending { code: error.exit_code(), text: error.render().to_string() })
+        }
+        _ => Err(Ending { code: 2, text: format!("{}\n", complaint(&documented, &error)) }),
+    }
+}
+
+/// The command with `change` done to each argument, those of subcommands too.
+fn with_args(command: Command, change: &dyn Fn(Arg) -> Arg) -> Command {
+    command.mut_args(change).mut_subcommands(|sub| with_args(sub, change))
+}
+
+/// What is wrong, in one line. Values are left out on purpose.
+fn complaint(command: &Command, error: &clap::Error) -> String {
+    let named = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(arg)) => name(command, arg),
+        Some(ContextValue::Strings(args)) => args.iter().map(|arg| name(command, arg)).collect::<Vec<_>>().join(", "),
+        _ => match error.get(ContextKind::InvalidSubcommand) {
+            Some(ContextValue::String(sub)) => sub.clone(),
+            _ => String::new(),
+        },
+    };
+    let mut line = match error.kind() {
+        ErrorKind::MissingRequiredArgument => format!("missing setting {named}"),
+        ErrorKind::InvalidValue if matches!(error.get(ContextKind::InvalidValue), Some(ContextValue::String(v)) if v.is_empty()) =>
+        {
+            format!("setting {named} has no value")
+        }
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => format!("malformed setting {named}"),
+        ErrorKind::UnknownArgument => format!("unknown argument {named}"),
+        ErrorKind::InvalidSubcommand => format!("unknown subcommand {named}"),
+        ErrorKind::ArgumentConflict => format!("conflicting setting {named}"),
+        kind => {
+            let kind = kind.as_str().unwrap_or("the arguments make no sense");
+            if named.is_empty() { kind.to_owned() } else { format!("{named}: {kind}") }
+        }
+    };
+    if let Some(source) = error.source() {
+        let _ = write!(line, ": {source}");
+    } else if let Some(ContextValue::Strings(valid)) = error.get(ContextKind::ValidValue)
+        && !valid.is_empty()
+    {
+        let _ = write!(line, ": must be one of {}", valid.join(", "));
+    }
+    format!("{}: {} (see --help)", command.get_name(), line.replace(['\n', '\r'], " "))
+}
+
+/// Each flag in clap's rendering (`--nats-url <NATS_URL>`, or `<--a <A>|--b <B>>` where one of several is missing) with
+/// its variable: `--nats-url (CONVENE_NATS_URL)`.
+fn name(command: &Command, rendered: &str) -> String {
+    let flags: Vec<String> = rendered
+        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'))
+        .filter_map(|word| word.strip_prefix("--"))
+        .map(|long| match variable(command, long) {
+            Some(variable) => format!("--{long} ({variable})"),
+            None => format!("--{long}"),
+        })
+        .collect();
+    if flags.is_empty() { rendered.to_owned() } else { flags.join(" or ") }
+}
+
+fn variable(command: &Command, long: &str) -> Option<String> {
+    command
+        .get_arguments()
+        .find(|arg| arg.get_long() == Some(long))
+        .and_then(|arg| arg.get_env())
+        .map(|variable| variable.to_string_lossy().into_owned())
+        .or_else(|| command.get_subcommands().find_map(|sub| variable(sub, long)))
 }

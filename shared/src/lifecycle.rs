@@ -1,5 +1,8 @@
 //! From a signal to a soft and a hard shutdown.
 
+use std::io;
+
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Tells every part of a process when to wind down, and when to stop at once. Cheap to clone.
@@ -9,4 +12,28 @@ pub struct Shutdown {
     pub drain: CancellationToken,
     /// Stop now; whatever is open breaks.
     pub stop: CancellationToken,
+}
+
+impl Shutdown {
+    /// Drains at the first SIGTERM or SIGINT, stops at the second. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The system refuses to report signals.
+    pub fn on_signals() -> io::Result<Self> {
+        let shutdown = Self::default();
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let told = shutdown.clone();
+        tokio::spawn(async move {
+            for (token, what) in [(&told.drain, "draining"), (&told.stop, "stopping at once")] {
+                let name = tokio::select! {
+                    _ = terminate.recv() => "SIGTERM",
+                    _ = interrupt.recv() => "SIGINT",
+                };
+                tracing::info!(signal = name, "{what}");
+                token.cancel();
+            }
+        });
+        Ok(shutdown)
+    }
 }

@@ -1,1 +1,100 @@
-//! Numbers for Prometheus. (recorder installation; to be written)
+//! Numbers for Prometheus.
+//!
+//! The parts count with the macros of the `metrics` crate, whose recorder belongs to the process: [`Metrics::install`]
+//! sets it up once and hands out the page that `/metrics` serves. Histograms are sorted by the end of their name:
+//!
+//! | name ends with | buckets |
+//! | --- | --- |
+//! | `_seconds` | 0.5 ms to 30 s |
+//! | `_bytes` | 64 bytes to 1 MiB |
+//! | anything else | 1 to 10,000 |
+
+use std::{fmt, sync::OnceLock, thread, time::Duration};
+
+use anyhow::{Context, Result};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Upper bounds of durations, in seconds.
+const SECONDS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Upper bounds of sizes, in bytes.
+const BYTES: &[f64] =
+    &[64.0, 256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 131_072.0, 262_144.0, 524_288.0, 786_432.0, 1_048_576.0];
+
+/// Upper bounds of everything else that is counted in a histogram: events in a batch, requests in flight.
+const COUNTS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 10_000.0];
+
+/// Observations wait in memory until a scrape or this much time gathers them into their buckets.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// The numbers of this process. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Metrics {
+    /// Sets up the process's recorder at the first call; every call returns the same numbers.
+    ///
+    /// # Errors
+    /// Somebody else has set up another recorder.
+    pub fn install() -> Result<Self> {
+        static INSTALLED: OnceLock<Result<Metrics, String>> = OnceLock::new();
+        INSTALLED
+            .get_or_init(|| Self::build().map_err(|error| format!("{error:#}")))
+            .clone()
+            .map_err(anyhow::Error::msg)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the thread that sleeps is its own")]
+    fn build() -> Result<Self> {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
+            .set_buckets_for_metric(Matcher::Suffix("_bytes".to_owned()), BYTES)?
+            .set_buckets(COUNTS)?
+            .build_recorder();
+        let handle = recorder.handle();
+        metrics::set_global_recorder(recorder).map_err(|_| anyhow::anyhow!("metrics have another recorder already"))?;
+        // A thread, because the numbers outlive every runtime of the process (each test has its own).
+        let upkeep = handle.clone();
+        thread::Builder::new()
+            .name("metrics".to_owned())
+            .spawn(move || {
+                loop {
+                    thread::sleep(UPKEEP);
+                    upkeep.run_upkeep();
+                }
+            })
+            .context("starting the thread for metrics")?;
+        Ok(Self(handle))
+    }
+
+    /// The page, in Prometheus' text format.
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_install_shows_the_same_numbers_in_buckets_that_fit_their_unit() {
+        let first = Metrics::install().expect("the first install");
+        let second = Metrics::install().expect("the second install");
+        metrics::counter!("test_requests_total").increment(3);
+        metrics::histogram!("test_wait_seconds").record(0.002);
+        metrics::histogram!("test_frame_bytes").record(70_000.0);
+        let page = second.render();
+        assert!(page.contains("test_requests_total 3"), "{page}");
+        assert!(page.contains(r#"test_wait_seconds_bucket{le="0.0025"} 1"#), "{page}");
+        assert!(page.contains(r#"test_frame_bytes_bucket{le="65536"} 0"#), "{page}");
+        assert!(page.contains(r#"test_frame_bytes_bucket{le="131072"} 1"#), "{page}");
+        assert_eq!(first.render(), page);
+    }
+}
