@@ -1,1 +1,3 @@
+//! Tests of more than one part, one file for each promise of the system.
 
+mod servers;

@@ -1,0 +1,66 @@
+//! What the other tests rely on of the servers they get.
+
+use std::time::Duration;
+
+use harness::{Servers, servers::nats_client};
+use sqlx::{Connection as _, PgConnection};
+
+async fn answers(database_url: &str) -> Result<i32, sqlx::Error> {
+    let mut connection = PgConnection::connect(database_url).await?;
+    sqlx::query_scalar("SELECT 1").fetch_one(&mut connection).await
+}
+
+#[tokio::test]
+async fn tests_do_not_see_each_other() {
+    let servers = Servers::shared().await;
+    let (one, other) = tokio::join!(servers.isolated(), servers.isolated());
+
+    let mut database = PgConnection::connect(&one.database_url).await.expect("a database");
+    sqlx::raw_sql("CREATE TABLE mine ()").execute(&mut database).await.expect("it can create");
+    let mut database = PgConnection::connect(&other.database_url).await.expect("a database");
+    sqlx::raw_sql("TABLE mine").execute(&mut database).await.expect_err("not the other's table");
+
+    let key = async |url: &str, command: redis::Cmd| {
+        let client = redis::Client::open(url).expect("a URL");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("Redis");
+        command.query_async::<Option<String>>(&mut connection).await.expect("an answer")
+    };
+    key(&one.redis_url, redis::Cmd::set("mine", "x")).await;
+    assert_eq!(key(&other.redis_url, redis::Cmd::get("mine")).await, None);
+    assert_eq!(key(&one.redis_url, redis::Cmd::get("mine")).await.as_deref(), Some("x"));
+
+    let [one, other] = [&one.nats_url, &other.nats_url].map(|url| nats_client(url));
+    let (one, other) = tokio::try_join!(one, other).expect("NATS");
+    let _mine = one.subscribe("mine").await.expect("a subscription");
+    one.flush().await.expect("it is made");
+    let error = other.request("mine", "".into()).await.expect_err("nobody serves it there");
+    assert_eq!(error.kind(), async_nats::RequestErrorKind::NoResponders);
+}
+
+#[tokio::test]
+async fn a_server_of_ones_own_can_be_stopped_paused_and_killed() {
+    let servers = Servers::start_own().await;
+    let mine = servers.isolated().await;
+    assert_eq!(answers(&mine.database_url).await.expect("it runs"), 1);
+
+    servers.postgres.stop().await;
+    answers(&mine.database_url).await.expect_err("it is stopped");
+    servers.postgres.start().await;
+    assert_eq!(answers(&mine.database_url).await.expect("it runs again, with its data"), 1);
+
+    let mut connection = PgConnection::connect(&mine.database_url).await.expect("it runs");
+    servers.postgres.pause().await;
+    let mut waiting = Box::pin(sqlx::query("SELECT 1").execute(&mut connection));
+    tokio::time::timeout(Duration::from_millis(100), &mut waiting).await.expect_err("it is paused");
+    servers.postgres.resume().await;
+    waiting.await.expect("it goes on");
+
+    servers.postgres.kill().await;
+    answers(&mine.database_url).await.expect_err("it is killed");
+    servers.postgres.start().await;
+    assert_eq!(answers(&mine.database_url).await.expect("it has recovered"), 1);
+
+    servers.redis.restart().await;
+    servers.nats.restart().await;
+    nats_client(&mine.nats_url).await.expect("NATS on the same port");
+}
