@@ -226,11 +226,11 @@ pub struct LoggedEvent {
     /// Who receives it.
     pub recipients: Vec<String>,
     /// Its body.
-    #[serde(flatten)]
     pub body: EventBody,
 }
 
-/// What of an event goes to a client.
+/// What of an event goes to a client. A field of its own wherever it stands: serde cannot read a [`RawValue`] in what is
+/// flattened.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EventBody {
     /// `namespace:event`.
@@ -271,7 +271,6 @@ pub struct PlacedEvent {
     /// Its place.
     pub position: Position,
     /// Its body.
-    #[serde(flatten)]
     pub body: EventBody,
 }
 
@@ -384,4 +383,28 @@ pub struct NetworkReset {
     pub epoch: String,
     /// When.
     pub at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_events_body_arrives_as_it_was_sent() {
+        let data = r#"{"b":1.0, "a":[18446744073709551616]}"#;
+        let body = || EventBody {
+            name: "meeting:onMeetingCreated".to_owned(),
+            data: RawValue::from_string(data.to_owned()).expect("JSON"),
+        };
+        let events = vec![PlacedEvent { position: 7, body: body() }];
+        let sent = Deliver { network: "demo".to_owned(), epoch: "e".to_owned(), events };
+        let json = serde_json::to_string(&sent).expect("JSON");
+        let received: Deliver = serde_json::from_str(&json).expect("what was sent");
+        assert_eq!(received.events[0].body.data.get(), data);
+
+        let sent = LoggedEvent { position: 7, recipients: vec!["alice".to_owned()], body: body() };
+        let json = serde_json::to_string(&sent).expect("JSON");
+        let received: LoggedEvent = serde_json::from_str(&json).expect("what was sent");
+        assert_eq!(received.body.data.get(), data);
+    }
 }
