@@ -1,7 +1,8 @@
 -- Meetings and who takes part in them. The organizer is always a participant, so what a user organizes is found there too.
 
 CREATE TABLE meetings (
-    network_id     text             NOT NULL REFERENCES networks,
+    -- No foreign key: a network's row is never removed, and every meeting would lock it.
+    network_id     text             NOT NULL,
     id             uuid             NOT NULL,
     organizer_id   text             NOT NULL,
     -- M1. The ids that the type needs are set, the others are NULL.
