@@ -41,11 +41,11 @@ CREATE TABLE users (
     zip_code                text        NOT NULL DEFAULT '',
     description             text        NOT NULL DEFAULT '',
     link_url                text        NOT NULL DEFAULT '',
-    privacy_mode            integer     NOT NULL DEFAULT 0,
+    privacy_mode            bigint      NOT NULL DEFAULT 0,
     avatar                  text        NOT NULL DEFAULT '',
     avatar_3d               text        NOT NULL DEFAULT '',    -- JSON object; '' when there is none
     params                  text        NOT NULL DEFAULT '{}',  -- JSON object, the client's own
-    identity_type           integer     NOT NULL DEFAULT 0,
+    identity_type           bigint      NOT NULL DEFAULT 0,
     identity_name           text        NOT NULL DEFAULT '',
     z_address               text        NOT NULL DEFAULT '',
     contact_count           bigint      NOT NULL DEFAULT 0,

@@ -56,3 +56,27 @@ CREATE INDEX meeting_participants_by_time ON meeting_participants (network_id, u
 
 -- U1: pendingRequestCount.
 CREATE INDEX meeting_participants_pending ON meeting_participants (network_id, user_id, ends_at) WHERE status = 'received';
+
+-- A meeting as it is answered with: whether its source is there (M7), and who takes part, in order (M2).
+CREATE VIEW meeting_details AS
+SELECT m.network_id, m.id, m.organizer_id, m.source_type, m.room_id, m.prop_id, m.group_id, m.direct_user_id,
+       m.starts_at, m.ends_at, m.subject, m.description, m.color_r, m.color_g, m.color_b, m.color_a,
+       m.sequence, m.created_at, m.updated_at,
+       CASE m.source_type
+           WHEN 'room' THEN EXISTS (
+               SELECT FROM rooms r
+               WHERE r.network_id = m.network_id AND r.id = m.room_id AND r.deleted_at IS NULL)
+           WHEN 'prop' THEN EXISTS (
+               SELECT FROM props p JOIN rooms r ON r.network_id = p.network_id AND r.id = p.room_id
+               WHERE p.network_id = m.network_id AND p.id = m.prop_id
+                   AND p.deleted_at IS NULL AND r.deleted_at IS NULL)
+           WHEN 'group' THEN EXISTS (
+               SELECT FROM groups g
+               WHERE g.network_id = m.network_id AND g.id = m.group_id AND g.deleted_at IS NULL)
+           ELSE EXISTS (
+               SELECT FROM members u WHERE u.network_id = m.network_id AND u.user_id = m.direct_user_id)
+       END AS is_valid,
+       ARRAY(SELECT p.user_id FROM meeting_participants p
+             WHERE p.network_id = m.network_id AND p.meeting_id = m.id
+             ORDER BY p.position) AS participant_ids
+FROM meetings m;
