@@ -7,6 +7,10 @@ pub mod directory;
 pub mod error;
 pub mod input;
 pub mod meeting;
+pub mod model;
+pub mod resource;
+#[cfg(test)]
+mod shapes;
 pub mod social;
 pub mod timestamp;
 pub mod user;
@@ -14,7 +18,10 @@ pub mod user;
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use error::{Close, Code, Error};
-pub use timestamp::Timestamp;
+pub use input::{InputError, from_json};
+pub use model::{Avatar3D, CustomMap, Rgba, UserSimple, is_identifier};
+pub use resource::Resource;
+pub use timestamp::{LocalTimestamp, Timestamp};
 
 /// The namespaces that a client's frame can name. Everything else is 404 at the gateway.
 pub const NAMESPACES: &[&str] = &[meeting::NAMESPACE, social::NAMESPACE];
@@ -76,16 +83,24 @@ impl Serialize for NoData {
     }
 }
 
-/// Declares a namespace's endpoints: the marker types, their [`Endpoint`] rows and the table `ENDPOINTS`.
+#[cfg(test)]
+shapes::leaf!(NoData => {"type": "null"});
+
+/// Declares endpoints: the marker types, their [`Endpoint`] rows and the table `ENDPOINTS`.
+///
+/// Those of a namespace stand after its name, which becomes `NAMESPACE`.
 #[macro_export]
 macro_rules! endpoints {
-    ($namespace:literal: $($(#[$doc:meta])* $kind:ident $marker:ident = $method:literal ($request:ty) -> $answer:ty;)+) => {
+    ($namespace:literal: $($rows:tt)+) => {
         /// What stands before the colon in this namespace's names.
         pub const NAMESPACE: &str = $namespace;
 
-        /// Every endpoint of this namespace.
+        $crate::endpoints! { @rows concat!($namespace, ":"); $($rows)+ }
+    };
+    (@rows $prefix:expr; $($(#[$doc:meta])* $kind:ident $marker:ident = $method:literal ($request:ty) -> $answer:ty;)+) => {
+        /// Every endpoint that is declared here.
         pub const ENDPOINTS: &[$crate::api::EndpointRow] = &[
-            $($crate::api::EndpointRow { name: concat!($namespace, ":", $method), kind: $crate::api::Kind::$kind }),+
+            $($crate::api::EndpointRow { name: concat!($prefix, $method), kind: $crate::api::Kind::$kind }),+
         ];
 
         $(
@@ -94,33 +109,92 @@ macro_rules! endpoints {
             pub struct $marker;
 
             impl $crate::api::Endpoint for $marker {
-                const NAME: &'static str = concat!($namespace, ":", $method);
+                const NAME: &'static str = concat!($prefix, $method);
                 const METHOD: &'static str = $method;
                 const KIND: $crate::api::Kind = $crate::api::Kind::$kind;
                 type Request = $request;
                 type Answer = $answer;
             }
         )+
+
+        /// What the types of each row look like.
+        #[cfg(test)]
+        pub(crate) fn endpoint_shapes() -> Vec<$crate::api::shapes::EndpointShape> {
+            vec![$($crate::api::shapes::EndpointShape::of::<$marker>()),+]
+        }
+    };
+    ($($rows:tt)+) => {
+        $crate::endpoints! { @rows ""; $($rows)+ }
     };
 }
 
-/// Declares a namespace's events: types that wrap their `data`, their [`Event`] rows and the table `EVENTS`.
+/// Declares events: types that wrap their `data`, their [`Event`] rows and the table `EVENTS`.
 #[macro_export]
 macro_rules! events {
-    ($namespace:literal: $($(#[$doc:meta])* $event:ident = $name:literal ($data:ty);)+) => {
-        /// Every event of this namespace.
-        pub const EVENTS: &[&str] = &[$(concat!($namespace, ":", $name)),+];
+    ($namespace:literal: $($rows:tt)+) => {
+        $crate::events! { @rows concat!($namespace, ":"); $($rows)+ }
+    };
+    (@rows $prefix:expr; $($(#[$doc:meta])* $event:ident = $name:literal ($data:ty);)+) => {
+        /// Every event that is declared here.
+        pub const EVENTS: &[&str] = &[$(concat!($prefix, $name)),+];
 
         $(
             $(#[$doc])*
             #[derive(Clone, Debug, serde::Serialize)]
+            #[cfg_attr(test, derive(schemars::JsonSchema))]
             #[serde(transparent)]
             pub struct $event(pub $data);
 
             impl $crate::api::Event for $event {
-                const NAME: &'static str = concat!($namespace, ":", $name);
+                const NAME: &'static str = concat!($prefix, $name);
             }
         )+
+
+        /// What the type of each row looks like.
+        #[cfg(test)]
+        pub(crate) fn event_shapes() -> Vec<$crate::api::shapes::EventShape> {
+            vec![$($crate::api::shapes::EventShape::of::<$event>()),+]
+        }
+    };
+    ($($rows:tt)+) => {
+        $crate::events! { @rows ""; $($rows)+ }
+    };
+}
+
+/// Declares a closed set of words as an enum that is written as a string.
+#[macro_export]
+macro_rules! words {
+    ($(#[$doc:meta])* $set:ident { $($(#[$word_doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+        #[cfg_attr(test, derive(schemars::JsonSchema))]
+        pub enum $set { $($(#[$word_doc])* #[serde(rename = $word)] $variant),+ }
+
+        impl $set {
+            /// Every word, in order.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// As it is written.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+
+            /// All of them, for a message.
+            pub fn listed() -> String {
+                [$($word),+].join(", ")
+            }
+
+            /// The word that is written so, if there is one; letters count.
+            pub fn parse(text: &str) -> Option<Self> {
+                match text { $($word => Some(Self::$variant),)+ _ => None }
+            }
+        }
+
+        impl std::fmt::Display for $set {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
     };
 }
 
