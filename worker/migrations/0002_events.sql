@@ -41,6 +41,7 @@ CREATE TABLE event_log (
     name       text        NOT NULL,
     recipients text[]      NOT NULL,
     payload    text        NOT NULL,
+    size       integer     NOT NULL,  -- the outbox's
     PRIMARY KEY (network_id, position)
 );
 

@@ -7,12 +7,16 @@
 //! | [`context`] | what a handler is given: [`context::Change`], [`context::Read`] |
 //! | [`error`] | why a request was not done |
 //! | [`outbox`] | where a change leaves its events |
+//! | [`relay`] | moves them into the log, tells the gateways |
+//! | [`retention`] | removes what has been kept long enough |
 //! | [`config`] | the settings |
 
 pub mod config;
 pub mod context;
 pub mod error;
 pub mod outbox;
+pub mod relay;
+pub mod retention;
 pub mod router;
 
 mod directory;

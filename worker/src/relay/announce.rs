@@ -1,0 +1,203 @@
+//! Telling gateways what was moved.
+//!
+//! Nothing here is needed for an event to arrive: a gateway that misses a message notices it by the positions or by the
+//! heads, and reads the log. So everything is tried once, and given up soon.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
+
+use futures::{StreamExt as _, stream};
+use serde::Serialize;
+use shared::{
+    bus::{Bus, BusError, Headers, Subject},
+    internal::{Deliver, EventBody, Heads, Moved, Partition, PlacedEvent, Position},
+    presence::{PATIENCE, Presence},
+};
+use tokio::time::{Instant, timeout};
+
+use super::{
+    chunk::{chunks, text_bytes},
+    session::Event,
+};
+
+/// Publishing what one batch moved is given up after so long.
+const PUBLISH_PATIENCE: Duration = Duration::from_secs(1);
+
+/// After presence has failed it is not asked again for so long: the bodies are not sent then, and nothing waits for it.
+const PRESENCE_REST: Duration = Duration::from_secs(2);
+
+/// Look-ups at once.
+const LOOK_UPS: usize = 16;
+
+/// Publishes what was moved.
+#[derive(Debug)]
+pub(super) struct Announcer {
+    bus: Bus,
+    presence: Presence,
+    presence_rests_until: Option<Instant>,
+    bus_failed: bool,
+}
+
+/// The events of one network in one batch.
+struct Part<'a> {
+    network: &'a str,
+    epoch: &'a str,
+    /// In order, without a hole.
+    events: &'a [Event],
+}
+
+/// Which pods have sockets of which users.
+type Pods<'a> = HashMap<&'a str, BTreeSet<String>>;
+
+impl Announcer {
+    pub(super) fn new(bus: Bus, presence: Presence) -> Self {
+        Self { bus, presence, presence_rests_until: None, bus_failed: false }
+    }
+
+    /// Publishes the bodies to the pods of their recipients, and to all gateways of each network what has moved.
+    pub(super) async fn announce(&mut self, events: &[Event]) {
+        let parts: Vec<Part<'_>> = events
+            .chunk_by(|one, next| one.network == next.network)
+            .filter_map(|events| {
+                let Event { network, epoch, .. } = &events[0];
+                Some(Part { network, epoch: epoch.as_deref()?, events })
+            })
+            .collect();
+        if !self.bus.is_connected() {
+            return self.tell_of(Err(BusError::Away));
+        }
+        let pods = self.pods_of(&parts).await;
+        let publish = async {
+            for (part, pods) in parts.iter().zip(&pods) {
+                for (pod, delivery) in deliveries(part, pods) {
+                    self.publish(Subject::deliver(pod), &delivery).await?;
+                }
+                for moved in moves(part) {
+                    self.publish(Subject::events(part.network), &moved).await?;
+                }
+            }
+            Ok(())
+        };
+        let outcome = timeout(PUBLISH_PATIENCE, publish).await.unwrap_or(Err(BusError::Timeout));
+        self.tell_of(outcome);
+    }
+
+    /// Publishes heads of partitions.
+    pub(super) async fn tell_heads(&mut self, heads: impl IntoIterator<Item = (Partition, Vec<Heads>)>) {
+        let publish = async {
+            for (partition, messages) in heads {
+                for message in messages {
+                    self.publish(Subject::heads(partition), &message).await?;
+                }
+            }
+            Ok(())
+        };
+        let outcome = timeout(PUBLISH_PATIENCE, publish).await.unwrap_or(Err(BusError::Timeout));
+        self.tell_of(outcome);
+    }
+
+    async fn publish(&self, subject: Subject, message: &impl Serialize) -> Result<(), BusError> {
+        let payload = serde_json::to_vec(message).expect("a message of ours is JSON");
+        self.bus.publish(subject, Headers::new(), payload).await
+    }
+
+    /// For each part, the pods of its recipients; none when presence is away.
+    async fn pods_of<'a>(&mut self, parts: &[Part<'a>]) -> Vec<Pods<'a>> {
+        let nobody = || parts.iter().map(|_| Pods::new()).collect();
+        if self.presence_rests_until.is_some_and(|until| Instant::now() < until) {
+            return nobody();
+        }
+        let presence = &self.presence;
+        let look_ups = stream::iter(parts.iter().map(|part| {
+            let (network, events) = (part.network, part.events);
+            async move {
+                let users: HashSet<&str> =
+                    events.iter().flat_map(|event| &event.recipients).map(String::as_str).collect();
+                let users: Vec<&str> = users.into_iter().collect();
+                let pods = presence.pods_of(network, users.iter().copied().map(str::to_owned).collect()).await?;
+                Ok::<Pods<'_>, shared::presence::PresenceError>(users.into_iter().zip(pods).collect())
+            }
+        }));
+        let all = look_ups.buffered(LOOK_UPS).collect::<Vec<_>>();
+        let found: Result<Vec<Pods<'_>>, String> = match timeout(PATIENCE, all).await {
+            Ok(results) => results.into_iter().collect::<Result<_, _>>().map_err(|error| error.to_string()),
+            Err(_) => Err(format!("no answer within {PATIENCE:?}")),
+        };
+        match found {
+            Ok(pods) => {
+                if self.presence_rests_until.take().is_some() {
+                    tracing::info!("the bodies of events are sent to their pods again");
+                }
+                pods
+            }
+            Err(error) => {
+                if self.presence_rests_until.is_none() {
+                    tracing::warn!(error, "the bodies of events are not sent: nobody says to which pods");
+                }
+                self.presence_rests_until = Some(Instant::now() + PRESENCE_REST);
+                metrics::counter!("convene_relay_lookups_failed_total").increment(1);
+                nobody()
+            }
+        }
+    }
+
+    /// Said when it begins and when it ends, not each time.
+    fn tell_of(&mut self, outcome: Result<(), BusError>) {
+        let failed = outcome.is_err();
+        match outcome {
+            Ok(()) if self.bus_failed => tracing::info!("gateways are told of events again"),
+            Ok(()) => {}
+            Err(error) => {
+                metrics::counter!("convene_relay_announcements_lost_total").increment(1);
+                if !self.bus_failed {
+                    tracing::warn!(%error, "gateways are not told of events, they have to ask");
+                }
+            }
+        }
+        self.bus_failed = failed;
+    }
+}
+
+/// The bodies of a network's events for each pod that has a recipient.
+fn deliveries<'a>(part: &Part<'_>, pods: &'a Pods<'_>) -> Vec<(&'a str, Deliver)> {
+    let mut by_pod: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
+    for event in part.events {
+        let of_event: BTreeSet<&String> =
+            event.recipients.iter().filter_map(|user| pods.get(user.as_str())).flatten().collect();
+        for pod in of_event {
+            by_pod.entry(pod).or_default().push(event);
+        }
+    }
+    let body_bytes =
+        |event: &&Event| event.data.as_ref().map_or(0, |data| data.get().len()) + text_bytes(&event.name) + 64;
+    let mut deliveries = Vec::new();
+    for (pod, events) in by_pod {
+        for events in chunks(&events, body_bytes) {
+            let events = events.iter().filter_map(|event| placed(event)).collect();
+            let delivery = Deliver { network: part.network.to_owned(), epoch: part.epoch.to_owned(), events };
+            deliveries.push((pod, delivery));
+        }
+    }
+    deliveries
+}
+
+fn placed(event: &Event) -> Option<PlacedEvent> {
+    let body = EventBody { name: event.name.clone(), data: event.data.clone()? };
+    Some(PlacedEvent { position: event.position, body })
+}
+
+/// What moved in a network, in messages that follow one another without a gap.
+fn moves(part: &Part<'_>) -> Vec<Moved> {
+    let recipient_bytes = |event: &Event| event.recipients.iter().map(|user| text_bytes(user)).sum::<usize>() + 3;
+    chunks(part.events, recipient_bytes)
+        .into_iter()
+        .filter_map(|events| {
+            let (first, last) = (events.first()?, events.last()?);
+            let before: Position = first.position.checked_sub(1)?;
+            let recipients = events.iter().map(|event| event.recipients.clone()).collect();
+            Some(Moved { epoch: part.epoch.to_owned(), from: before, to: last.position, recipients })
+        })
+        .collect()
+}

@@ -1,0 +1,42 @@
+-- Removes the oldest events. A network loses them from its oldest one on, never its newest: what is left has no hole, and
+-- its head does not fall (I3, I4). A clock that was put back does not matter: what lies before an old event goes with it.
+--
+--   $1  kept for so many seconds
+--   $2  moved at this time or later
+--   $3  most events looked at
+--   $4  most bytes looked at; the first event is looked at whatever its size
+--
+-- One row: when the last of those looked at had moved, and how many were removed.
+WITH old AS (
+    SELECT *
+    FROM (
+        SELECT network_id, position, moved_at, size, sum(size) OVER place AS total
+        FROM (
+            SELECT network_id, position, moved_at, size
+            FROM event_log
+            WHERE moved_at >= $2 AND moved_at < now() - make_interval(secs => $1)
+            ORDER BY moved_at
+            LIMIT $3
+        ) l
+        WINDOW place AS (ORDER BY moved_at ROWS UNBOUNDED PRECEDING)
+    ) l
+    WHERE total <= $4 OR total = size
+),
+cut AS MATERIALIZED (
+    SELECT o.network_id,
+           least(max(o.position), (SELECT max(position) FROM event_log WHERE network_id = o.network_id) - 1) AS through
+    FROM old o
+    GROUP BY o.network_id
+),
+gone AS (
+    DELETE FROM event_log l
+    USING cut c
+    WHERE l.network_id = c.network_id AND l.position <= c.through
+    RETURNING l.network_id, l.position, l.recipients
+),
+forgotten AS (
+    DELETE FROM event_recipients r
+    USING (SELECT network_id, unnest(recipients) AS user_id, position FROM gone) g
+    WHERE r.network_id = g.network_id AND r.user_id = g.user_id AND r.position = g.position
+)
+SELECT (SELECT max(moved_at) FROM old), (SELECT count(*) FROM gone)
