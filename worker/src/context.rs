@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZoneDatabase;
 use serde::Serialize;
 use shared::{
     api::{Event, MAX_EVENT_BYTES},
@@ -9,9 +10,9 @@ use shared::{
     internal::{Control, Session},
     presence::Presence,
 };
-use sqlx::{Connection as _, PgConnection, PgPool, Postgres, pool::PoolConnection};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
-use crate::{config::Config, error::Error, outbox::Emission};
+use crate::{config::Config, database::Lease, error::Error, outbox::Emission};
 
 /// What every request of this worker shares.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Context {
     pub presence: Presence,
     /// The settings.
     pub config: Arc<Config>,
+    /// The one source of zone data (T4).
+    pub zones: TimeZoneDatabase,
 }
 
 /// A caller that is no client: a gateway of ours, for itself.
@@ -35,12 +38,16 @@ pub struct Gateway;
 pub struct Read<C = Session> {
     context: Arc<Context>,
     caller: C,
-    connection: PoolConnection<Postgres>,
+    lease: Lease,
 }
 
 impl<C> Read<C> {
-    pub(crate) fn new(context: Arc<Context>, caller: C, connection: PoolConnection<Postgres>) -> Self {
-        Self { context, caller, connection }
+    pub(crate) fn new(context: Arc<Context>, caller: C, lease: Lease) -> Self {
+        Self { context, caller, lease }
+    }
+
+    pub(crate) fn into_lease(self) -> Lease {
+        self.lease
     }
 
     /// What every request shares.
@@ -50,7 +57,7 @@ impl<C> Read<C> {
 
     /// A connection outside of any transaction: statements that must agree with each other need one of their own.
     pub fn connection(&mut self) -> &mut PgConnection {
-        &mut self.connection
+        self.lease.connection()
     }
 }
 
@@ -69,8 +76,8 @@ impl Read<Session> {
 pub struct Change<C = Session> {
     context: Arc<Context>,
     caller: C,
-    transaction: sqlx::Transaction<'static, Postgres>,
-    pub(crate) effects: Effects,
+    transaction: Transaction<'static, Postgres>,
+    effects: Effects,
 }
 
 /// What follows from a change beyond its own rows.
@@ -91,12 +98,12 @@ pub struct Savepoint {
 }
 
 impl<C> Change<C> {
-    pub(crate) fn new(context: Arc<Context>, caller: C, transaction: sqlx::Transaction<'static, Postgres>) -> Self {
+    pub(crate) fn new(context: Arc<Context>, caller: C, transaction: Transaction<'static, Postgres>) -> Self {
         Self { context, caller, transaction, effects: Effects::default() }
     }
 
-    pub(crate) fn into_transaction(self) -> sqlx::Transaction<'static, Postgres> {
-        self.transaction
+    pub(crate) fn into_parts(self) -> (Transaction<'static, Postgres>, Effects) {
+        (self.transaction, self.effects)
     }
 
     /// What every request shares.

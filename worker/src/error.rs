@@ -11,6 +11,8 @@ pub enum Error {
     Told(api::Error),
     /// The database refused or could not be reached. What becomes of it is decided where the request is run.
     Database(sqlx::Error),
+    /// The connection was lost during the commit: whether it was done is known only to the database.
+    InDoubt(sqlx::Error),
     /// Our fault. The client is told an id, the log what it was.
     Internal(Cow<'static, str>),
 }
@@ -93,9 +95,124 @@ impl fmt::Display for Error {
         match self {
             Self::Told(error) => error.fmt(f),
             Self::Database(error) => error.fmt(f),
+            Self::InDoubt(error) => write!(f, "in doubt at the commit: {error}"),
             Self::Internal(what) => f.write_str(what),
         }
     }
 }
 
 impl std::error::Error for Error {}
+
+/// What a failure of the database means for the request that met it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// Others were in the way: nothing was done, and doing all of it again may go well.
+    Conflict,
+    /// The connection, or the server behind it, is gone or going.
+    Away,
+    /// A statement took longer than the sessions' `statement_timeout`.
+    Slow,
+    /// Anything else: our fault.
+    Fault,
+}
+
+impl Trouble {
+    /// Of an error outside of a commit.
+    pub(crate) fn of(error: &sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(error) => error.code().map_or(Self::Fault, |code| Self::of_sqlstate(&code)),
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::BeginFailed => Self::Away,
+            _ => Self::Fault,
+        }
+    }
+
+    fn of_sqlstate(code: &str) -> Self {
+        match code {
+            // lock_not_available, deadlock_detected, serialization_failure
+            "55P03" | "40P01" | "40001" => Self::Conflict,
+            // query_canceled
+            "57014" => Self::Slow,
+            // idle_in_transaction_session_timeout; read_only_sql_transaction, which is a primary that no longer is one;
+            // no such role, password or database, which an operator is about to mend
+            "25P03" | "25006" | "28000" | "28P01" | "3D000" => Self::Away,
+            // Connection lost, resources used up, shutting down or starting up, input or output failed
+            _ if ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) => Self::Away,
+            _ => Self::Fault,
+        }
+    }
+}
+
+/// Turns a failure into what the client is told. Here our own faults are logged, and nowhere else.
+pub(crate) fn conclude(error: Error) -> api::Error {
+    let fault = match error {
+        Error::Told(error) => return error,
+        Error::InDoubt(error) => {
+            tracing::warn!(%error, "the connection to the database was lost during a commit");
+            return api::Error::new(Code::Unavailable, "the database is away; this may have been done");
+        }
+        Error::Database(error) => match Trouble::of(&error) {
+            Trouble::Conflict => return api::Error::new(Code::Unavailable, "too much at once on this object"),
+            Trouble::Slow => {
+                tracing::warn!(%error, "a statement took too long");
+                return api::Error::new(Code::DeadlineExceeded, "the database took too long");
+            }
+            // Many requests meet it at once; that the database is away is logged by the readiness check.
+            Trouble::Away => {
+                tracing::debug!(%error, "the database is away");
+                return api::Error::new(Code::Unavailable, "the database is away");
+            }
+            Trouble::Fault => error.to_string().into(),
+        },
+        Error::Internal(what) => what,
+    };
+    let id = uuid::Uuid::now_v7();
+    tracing::error!(%id, error = %fault, "a request failed");
+    api::Error::new(Code::Internal, id.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_database_error_means_follows_from_its_sqlstate() {
+        for (code, trouble) in [
+            ("55P03", Trouble::Conflict),
+            ("40P01", Trouble::Conflict),
+            ("40001", Trouble::Conflict),
+            ("57014", Trouble::Slow),
+            ("57P01", Trouble::Away),
+            ("57P03", Trouble::Away),
+            ("08006", Trouble::Away),
+            ("53300", Trouble::Away),
+            ("25P03", Trouble::Away),
+            ("25006", Trouble::Away),
+            ("23505", Trouble::Fault),
+            ("42P01", Trouble::Fault),
+            ("25P02", Trouble::Fault),
+        ] {
+            assert_eq!(Trouble::of_sqlstate(code), trouble, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_fault_of_ours_tells_the_client_an_id_and_nothing_else() {
+        let told = conclude(Error::internal("password=hunter2"));
+        assert_eq!(told.code, Code::Internal);
+        uuid::Uuid::parse_str(&told.message).expect("an id and nothing else");
+        let told = conclude(sqlx::Error::RowNotFound.into());
+        uuid::Uuid::parse_str(&told.message).expect("an id and nothing else");
+    }
+
+    #[test]
+    fn a_database_that_is_away_is_503_and_so_is_what_is_in_doubt() {
+        for error in [Error::Database(sqlx::Error::PoolTimedOut), Error::InDoubt(sqlx::Error::PoolTimedOut)] {
+            assert_eq!(conclude(error).code, Code::Unavailable);
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! From a method to its handler. The tables stand in `<namespace>.rs`, written with [`handlers!`].
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use futures::future::BoxFuture;
 use serde::Serialize;
@@ -15,14 +15,27 @@ use crate::{
 };
 
 /// A handler whose types are forgotten: from the request's bytes to the answer's JSON.
-type Handle<W> = Box<dyn for<'a> Fn(&'a mut W, &'a [u8]) -> BoxFuture<'a, Result<String, Error>> + Send + Sync>;
+pub(crate) type ReadHandle<C> =
+    Box<dyn for<'a> Fn(&'a mut Read<C>, &'a [u8]) -> BoxFuture<'a, Result<String, Error>> + Send + Sync>;
+
+/// As [`ReadHandle`], of a change.
+pub(crate) type ChangeHandle<C> =
+    Box<dyn for<'a> Fn(&'a mut Change<C>, &'a [u8]) -> BoxFuture<'a, Result<String, Error>> + Send + Sync>;
 
 /// What is done for a method of callers `C`.
 pub(crate) enum Route<C> {
     /// Reads, outside of a transaction.
-    Read(Handle<Read<C>>),
+    Read(ReadHandle<C>),
     /// Changes, in a transaction.
-    Change(Handle<Change<C>>),
+    Change(ChangeHandle<C>),
+}
+
+/// A method that a namespace answers.
+pub(crate) struct Method<C> {
+    /// Without its namespace.
+    pub(crate) name: &'static str,
+    /// What is done.
+    pub(crate) route: Route<C>,
 }
 
 /// What a namespace answers.
@@ -30,54 +43,76 @@ pub struct Handlers {
     /// What stands before the colon.
     pub(crate) namespace: &'static str,
     /// Methods of clients.
-    pub(crate) rpc: HashMap<&'static str, Route<Session>>,
+    pub(crate) rpc: HashMap<&'static str, Arc<Method<Session>>>,
     /// Methods of the gateways' own.
-    pub(crate) internal: HashMap<&'static str, Route<Gateway>>,
+    pub(crate) internal: HashMap<&'static str, Arc<Method<Gateway>>>,
 }
 
-/// A handler function of an endpoint or internal request, as the macro passes it.
-pub(crate) type HandlerFn<W, R, A> = for<'a> fn(&'a mut W, R) -> BoxFuture<'a, Result<A, Error>>;
+/// A handler function that reads, as the macro passes it.
+type ReadFn<C, R, A> = for<'a> fn(&'a mut Read<C>, R) -> BoxFuture<'a, Result<A, Error>>;
+
+/// A handler function that changes, as the macro passes it.
+type ChangeFn<C, R, A> = for<'a> fn(&'a mut Change<C>, R) -> BoxFuture<'a, Result<A, Error>>;
+
+/// How a request's bytes are read.
+type Parse<R> = fn(&[u8]) -> Result<R, Error>;
 
 impl Handlers {
     pub(crate) fn new(namespace: &'static str) -> Self {
         Self { namespace, rpc: HashMap::new(), internal: HashMap::new() }
     }
 
-    pub(crate) fn read<E: Endpoint>(mut self, handler: HandlerFn<Read, E::Request, E::Answer>) -> Self {
-        self.rpc.insert(E::METHOD, Route::Read(erase(parse::<E::Request>, handler)));
+    pub(crate) fn read<E: Endpoint>(mut self, handler: ReadFn<Session, E::Request, E::Answer>) -> Self {
+        self.rpc.insert(E::METHOD, Method::new(E::METHOD, Route::reading(parse::<E::Request>, handler)));
         self
     }
 
-    pub(crate) fn change<E: Endpoint>(mut self, handler: HandlerFn<Change, E::Request, E::Answer>) -> Self {
-        self.rpc.insert(E::METHOD, Route::Change(erase(parse::<E::Request>, handler)));
+    pub(crate) fn change<E: Endpoint>(mut self, handler: ChangeFn<Session, E::Request, E::Answer>) -> Self {
+        self.rpc.insert(E::METHOD, Method::new(E::METHOD, Route::changing(parse::<E::Request>, handler)));
         self
     }
 
-    pub(crate) fn internal_read<R: InternalRequest>(mut self, handler: HandlerFn<Read<Gateway>, R, R::Answer>) -> Self {
-        self.internal.insert(R::METHOD, Route::Read(erase(parse_internal::<R>, handler)));
+    pub(crate) fn internal_read<R: InternalRequest>(mut self, handler: ReadFn<Gateway, R, R::Answer>) -> Self {
+        self.internal.insert(R::METHOD, Method::new(R::METHOD, Route::reading(parse_internal::<R>, handler)));
         self
     }
 
-    pub(crate) fn internal_change<R: InternalRequest>(
-        mut self,
-        handler: HandlerFn<Change<Gateway>, R, R::Answer>,
-    ) -> Self {
-        self.internal.insert(R::METHOD, Route::Change(erase(parse_internal::<R>, handler)));
+    pub(crate) fn internal_change<R: InternalRequest>(mut self, handler: ChangeFn<Gateway, R, R::Answer>) -> Self {
+        self.internal.insert(R::METHOD, Method::new(R::METHOD, Route::changing(parse_internal::<R>, handler)));
         self
     }
 }
 
-fn erase<W: Send + 'static, R: Send + 'static, A: Serialize + Send + 'static>(
-    parse: fn(&[u8]) -> Result<R, Error>,
-    handler: HandlerFn<W, R, A>,
-) -> Handle<W> {
-    Box::new(move |work, payload| {
-        Box::pin(async move {
-            let request = parse(payload)?;
-            let answer = handler(work, request).await?;
-            to_json(&answer)
-        })
-    })
+impl<C> Method<C> {
+    fn new(name: &'static str, route: Route<C>) -> Arc<Self> {
+        Arc::new(Self { name, route })
+    }
+}
+
+impl<C: 'static> Route<C> {
+    fn reading<R: Send + 'static, A: Serialize + Send + 'static>(parse: Parse<R>, handler: ReadFn<C, R, A>) -> Self
+    where
+        Read<C>: Send,
+    {
+        Self::Read(Box::new(move |read, data| {
+            Box::pin(async move {
+                let answer = handler(read, parse(data)?).await?;
+                to_json(&answer)
+            })
+        }))
+    }
+
+    fn changing<R: Send + 'static, A: Serialize + Send + 'static>(parse: Parse<R>, handler: ChangeFn<C, R, A>) -> Self
+    where
+        C: Send,
+    {
+        Self::Change(Box::new(move |change, data| {
+            Box::pin(async move {
+                let answer = handler(change, parse(data)?).await?;
+                to_json(&answer)
+            })
+        }))
+    }
 }
 
 /// Reads a client's `data`.
@@ -94,7 +129,7 @@ fn parse_internal<R: InternalRequest>(payload: &[u8]) -> Result<R, Error> {
 
 /// Declares a namespace's handlers, one line each, and the modules that hold them:
 ///
-/// ```ignore
+/// ```text
 /// handlers! { "meeting":
 ///     change CreateMeeting => create_meeting;
 ///     read GetMeeting => get_meeting;

@@ -1,0 +1,233 @@
+//! PostgreSQL: the pool, its sessions' limits, the schema.
+
+use std::{num::NonZeroUsize, thread, time::Duration};
+
+use anyhow::{Context as _, bail};
+use sqlx::{
+    Connection as _, PgConnection, PgPool, Postgres,
+    migrate::{MigrateError, Migrator},
+    pool::PoolConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use tokio::time::timeout;
+
+use crate::config::DatabaseUrl;
+
+/// The schema that this worker was built for.
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// Limits of every session of the pool. A worker that is stopped in the middle must not hold locks for long, and nobody
+/// waits long for those of others: such a request gives its connection back and is done afresh.
+const SESSION: &[(&str, &str)] = &[
+    ("lock_timeout", "200ms"),
+    ("statement_timeout", "5s"),
+    ("idle_in_transaction_session_timeout", "5s"),
+    ("tcp_user_timeout", "5s"),
+];
+
+/// How long a request waits for a connection. Longer means that the database is away, or far too busy.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a transaction that was cut off may take to be rolled back; then its connection is given up.
+const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// More connections than four for each core lose (measured), fewer than eight leave nothing to overlap.
+pub(crate) fn pool_size() -> usize {
+    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    (4 * cores).max(8)
+}
+
+/// A pool that connects when it is first used, and again whenever it must.
+///
+/// # Errors
+/// The address makes no sense.
+pub(crate) fn pool(url: &DatabaseUrl, name: &str) -> anyhow::Result<PgPool> {
+    let size = u32::try_from(pool_size()).unwrap_or(u32::MAX);
+    Ok(PgPoolOptions::new()
+        .max_connections(size)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A round trip for each request. A connection that went stale is found by the request, which is done afresh.
+        .test_before_acquire(false)
+        // Before the pool's own test, which waits for ever. A transaction that was cut off in the middle leaves a session
+        // that is busy, or whose server has vanished without a word: it must not keep its place in the pool.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                if !connection.should_flush() {
+                    return Ok(true);
+                }
+                timeout(ROLLBACK_TIMEOUT, connection.ping())
+                    .await
+                    .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+                    .map(|()| true)
+            })
+        })
+        .connect_lazy_with(options(url, name)?.options(SESSION.iter().copied())))
+}
+
+/// How to reach the database. No limits: for migrations and checks.
+pub(crate) fn options(url: &DatabaseUrl, name: &str) -> anyhow::Result<PgConnectOptions> {
+    let options: PgConnectOptions = url.reveal().parse().context("the database's address makes no sense")?;
+    // PostgreSQL cuts names at 63 bytes, with a notice at every connection.
+    let name: String = format!("convene-worker {name}").chars().filter(char::is_ascii).take(63).collect();
+    Ok(options.application_name(&name))
+}
+
+/// A connection of the pool, outside of a transaction. It is closed, not given back, when the work on it is cut off in
+/// the middle, for the same reason as above.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    connection: PoolConnection<Postgres>,
+    in_order: bool,
+}
+
+impl Lease {
+    /// Takes a connection from the pool.
+    pub(crate) async fn take(pool: &PgPool) -> sqlx::Result<Self> {
+        Ok(Self { connection: pool.acquire().await?, in_order: false })
+    }
+
+    /// The connection.
+    pub(crate) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+
+    /// Gives it back: nothing runs on it any more.
+    pub(crate) fn give_back(mut self) {
+        self.in_order = true;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if !self.in_order {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+/// What a database's schema is to this worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Schema {
+    /// Its own, or the next newer one.
+    Fits(i64),
+    /// Another one; says which.
+    Differs(String),
+}
+
+/// Brings the schema up to date. Those who do so at once wait for each other.
+///
+/// # Errors
+/// The database's; the schema was made by a build that this one does not know.
+pub async fn migrate(url: &DatabaseUrl) -> anyhow::Result<()> {
+    let mut connection = PgConnection::connect_with(&options(url, "migrate")?).await?;
+    let outcome = migrate_on(&mut connection).await;
+    // Frees the lock that a migration that failed still holds.
+    let _ = connection.close().await;
+    outcome
+}
+
+async fn migrate_on(connection: &mut PgConnection) -> anyhow::Result<()> {
+    let mut migrator = Migrator { migrations: MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT };
+    // The next newer schema is one that this worker can work on.
+    migrator.set_ignore_missing(true);
+    migrator.run_direct(None, connection, false).await?;
+    match schema(connection).await? {
+        Schema::Fits(_) => Ok(()),
+        Schema::Differs(how) => bail!("{how}"),
+    }
+}
+
+/// Whether a failure to migrate may pass by itself.
+pub(crate) fn may_pass(error: &anyhow::Error) -> bool {
+    use crate::error::Trouble;
+    let error = match error.downcast_ref::<MigrateError>() {
+        Some(MigrateError::Execute(error)) => error,
+        Some(MigrateError::ExecuteMigration(error, _)) => error,
+        Some(_) => return false,
+        None => match error.downcast_ref::<sqlx::Error>() {
+            Some(error) => error,
+            None => return false,
+        },
+    };
+    matches!(Trouble::of(error), Trouble::Away | Trouble::Conflict)
+}
+
+/// Compares the database's schema with ours.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn schema(connection: &mut PgConnection) -> sqlx::Result<Schema> {
+    let exists: bool =
+        sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut *connection).await?;
+    if !exists {
+        return Ok(Schema::Differs("the database has no schema yet".to_owned()));
+    }
+    let applied: Vec<(i64, bool, Vec<u8>)> =
+        sqlx::query_as("SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version")
+            .fetch_all(connection)
+            .await?;
+    let ours: Vec<(i64, &[u8])> =
+        MIGRATIONS.iter().map(|migration| (migration.version, &*migration.checksum)).collect();
+    Ok(compare(&ours, &applied))
+}
+
+fn compare(ours: &[(i64, &[u8])], applied: &[(i64, bool, Vec<u8>)]) -> Schema {
+    let newest = applied.last().map_or(0, |(version, ..)| *version);
+    for (version, checksum) in ours {
+        match applied.iter().find(|(applied, ..)| applied == version) {
+            None => return Schema::Differs(format!("the schema is {newest}, {version} is missing")),
+            Some((_, false, _)) => return Schema::Differs(format!("migration {version} stopped in the middle")),
+            Some((_, true, applied)) if applied != checksum => {
+                return Schema::Differs(format!("migration {version} is not the one of this build"));
+            }
+            Some(_) => {}
+        }
+    }
+    let newer = applied.iter().filter(|(version, ..)| !ours.iter().any(|(our, _)| our == version)).count();
+    match newer {
+        0 | 1 => Schema::Fits(newest),
+        _ => Schema::Differs(format!("the schema is {newest}, which is {newer} newer than this build")),
+    }
+}
+
+/// How far [`new_epoch`] lifts the fence: beyond all that can have been handed out since the backup was made.
+const FENCE_LEAP: i64 = 1 << 32;
+
+/// Begins a new epoch of every network's events, for after a backup was restored: positions and fences that were handed
+/// out after the backup would come again. Returns how many networks there are.
+///
+/// # Errors
+/// The database's.
+pub async fn new_epoch(url: &DatabaseUrl) -> anyhow::Result<u64> {
+    let mut connection = PgConnection::connect_with(&options(url, "new-epoch")?).await?;
+    let mut transaction = connection.begin().await?;
+    let networks = sqlx::query("UPDATE networks SET epoch = replace(gen_random_uuid()::text, '-', '')")
+        .execute(&mut *transaction)
+        .await?
+        .rows_affected();
+    sqlx::query("SELECT setval('fence', nextval('fence') + $1)").bind(FENCE_LEAP).execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(networks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_its_own_schema_and_the_next_newer_one_fit() {
+        let ours: [(i64, &[u8]); 2] = [(1, b"one"), (2, b"two")];
+        let applied = |rows: &[(i64, bool, &str)]| -> Vec<(i64, bool, Vec<u8>)> {
+            rows.iter().map(|(version, success, sum)| (*version, *success, sum.as_bytes().to_vec())).collect()
+        };
+        let fits = |rows: &[(i64, bool, &str)]| matches!(compare(&ours, &applied(rows)), Schema::Fits(_));
+        assert!(fits(&[(1, true, "one"), (2, true, "two")]));
+        assert!(fits(&[(1, true, "one"), (2, true, "two"), (3, true, "three")]));
+        assert!(!fits(&[]));
+        assert!(!fits(&[(1, true, "one")]));
+        assert!(!fits(&[(1, true, "one"), (2, false, "two")]));
+        assert!(!fits(&[(1, true, "one"), (2, true, "another")]));
+        assert!(!fits(&[(1, true, "one"), (2, true, "two"), (3, true, "three"), (4, true, "four")]));
+    }
+}

@@ -1,0 +1,48 @@
+//! The management listener: `/livez`, `/readyz`, `/metrics`.
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use shared::metrics::Metrics;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::readiness::Report;
+
+/// What the routes show.
+#[derive(Clone)]
+pub(crate) struct Management {
+    pub(crate) metrics: Metrics,
+    pub(crate) reports: watch::Receiver<Report>,
+    pub(crate) drain: CancellationToken,
+}
+
+/// The routes for operators.
+pub(crate) fn router(management: Management) -> Router {
+    Router::new()
+        .route("/livez", get(live))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(management)
+}
+
+/// Says that the process runs. Looks at nothing else: a restart would not mend a dependency.
+async fn live() -> &'static str {
+    "ok"
+}
+
+async fn ready(State(management): State<Management>) -> impl IntoResponse {
+    let is_draining = management.drain.is_cancelled();
+    let report = management.reports.borrow().clone();
+    let is_ready = report.is_ready() && !is_draining;
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(report.to_json(is_draining)))
+}
+
+async fn metrics(State(management): State<Management>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], management.metrics.render())
+}
