@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use jiff::tz::TimeZoneDatabase;
 use serde::Serialize;
 use shared::{
     api::{Event, MAX_EVENT_BYTES},
@@ -25,8 +24,6 @@ pub struct Context {
     pub presence: Presence,
     /// The settings.
     pub config: Arc<Config>,
-    /// The one source of zone data (T4).
-    pub zones: TimeZoneDatabase,
 }
 
 /// A caller that is no client: a gateway of ours, for itself.

@@ -41,7 +41,6 @@ mod user;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use jiff::tz::TimeZoneDatabase;
 use shared::{bus::Bus, config::pod_name, lifecycle::Shutdown, metrics::Metrics, presence::Presence};
 use tokio::{
     net::TcpListener,
@@ -87,13 +86,8 @@ pub async fn run(management: TcpListener, config: Config, parts: Parts, shutdown
     let pool = database::pool(&config.database_url, &name)?;
     let check = database::options(&config.database_url, &name)?;
     let slots = config.max_concurrency.map_or(SLOTS_PER_CONNECTION * database::pool_size(), usize::from);
-    let context = Arc::new(Context {
-        pool: pool.clone(),
-        bus: parts.bus,
-        presence: parts.presence,
-        config: Arc::new(config),
-        zones: TimeZoneDatabase::bundled(),
-    });
+    let context =
+        Arc::new(Context { pool: pool.clone(), bus: parts.bus, presence: parts.presence, config: Arc::new(config) });
 
     // Everything in the background ends with this function, however it ends.
     let background = CancellationToken::new();

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use futures::future::BoxFuture;
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use shared::{
     api::{self, Endpoint},
     internal::{InternalRequest, Session},
@@ -116,9 +116,9 @@ impl<C: 'static> Route<C> {
 }
 
 /// Reads a client's `data`.
-fn parse<R: serde::de::DeserializeOwned>(payload: &[u8]) -> Result<R, Error> {
-    serde_json::from_slice(payload)
-        .map_err(|error| api::Error::new(api::Code::BadRequest, format!("data: {error}")).into())
+fn parse<R: DeserializeOwned>(data: &[u8]) -> Result<R, Error> {
+    let json = std::str::from_utf8(data).map_err(|_| Error::bad_request("data", "not UTF-8"))?;
+    Ok(api::from_json("data", json).map_err(api::Error::from)?)
 }
 
 /// Reads a request of a gateway's own. Gateways and workers of neighbouring versions understand each other, so this is
