@@ -110,17 +110,21 @@ impl Announcer {
             return nobody();
         }
         let presence = &self.presence;
-        let look_ups = stream::iter(parts.iter().map(|part| {
-            let (network, events) = (part.network, part.events);
-            async move {
-                let users: HashSet<&str> =
-                    events.iter().flat_map(|event| &event.recipients).map(String::as_str).collect();
-                let users: Vec<&str> = users.into_iter().collect();
-                let pods = presence.pods_of(network, users.iter().copied().map(str::to_owned).collect()).await?;
-                Ok::<Pods<'_>, shared::presence::PresenceError>(users.into_iter().zip(pods).collect())
-            }
-        }));
-        let all = look_ups.buffered(LOOK_UPS).collect::<Vec<_>>();
+        // Made before the stream: with the closure in its type the compiler cannot prove that it may change threads.
+        let look_ups: Vec<_> = parts
+            .iter()
+            .map(|part| {
+                let (network, events) = (part.network, part.events);
+                async move {
+                    let users: HashSet<&str> =
+                        events.iter().flat_map(|event| &event.recipients).map(String::as_str).collect();
+                    let users: Vec<&str> = users.into_iter().collect();
+                    let pods = presence.pods_of(network, users.iter().copied().map(str::to_owned).collect()).await?;
+                    Ok::<Pods<'_>, shared::presence::PresenceError>(users.into_iter().zip(pods).collect())
+                }
+            })
+            .collect();
+        let all = stream::iter(look_ups).buffered(LOOK_UPS).collect::<Vec<_>>();
         let found: Result<Vec<Pods<'_>>, String> = match timeout(PATIENCE, all).await {
             Ok(results) => results.into_iter().collect::<Result<_, _>>().map_err(|error| error.to_string()),
             Err(_) => Err(format!("no answer within {PATIENCE:?}")),

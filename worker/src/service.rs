@@ -1,0 +1,168 @@
+//! A worker's life: the schema, then serving whenever that can be done rightly, then draining.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result};
+use shared::lifecycle::Shutdown;
+use sqlx::postgres::PgConnectOptions;
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    config::Namespace,
+    context::Context,
+    database, directory, events, meeting,
+    readiness::Report,
+    relay::Relay,
+    retention::{self, Retention},
+    router::Handlers,
+    serve::Server,
+    social, user,
+};
+
+/// Requests done at once, for each connection of the pool: most of them wait for the database only part of their time.
+const SLOTS_PER_CONNECTION: usize = 4;
+
+/// Pause before the schema is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Everything that a worker does beside telling whether it can.
+pub(crate) struct Service {
+    context: Arc<Context>,
+    options: PgConnectOptions,
+    handlers: Vec<Handlers>,
+    server: Arc<Server>,
+    shutdown: Shutdown,
+}
+
+impl Service {
+    /// `options` are for sessions beside the pool.
+    pub(crate) fn new(context: Arc<Context>, options: PgConnectOptions, shutdown: Shutdown) -> Self {
+        let config = &context.config;
+        let slots = config.max_concurrency.map_or(SLOTS_PER_CONNECTION * database::pool_size(), usize::from);
+        let handlers = handlers(&config.namespaces);
+        let server = Server::new(context.clone(), slots, shutdown.stop.clone());
+        Self { context, options, handlers, server, shutdown }
+    }
+
+    /// Returns when everything is drained.
+    ///
+    /// # Errors
+    /// The schema cannot be brought up to date, or the bus was closed for good.
+    pub(crate) async fn run(self, mut known: watch::Receiver<Report>) -> Result<()> {
+        let drain = &self.shutdown.drain;
+        if self.context.config.migrate {
+            match drain.run_until_cancelled(self.migrate()).await {
+                Some(migrated) => migrated?,
+                None => return Ok(()),
+            }
+        }
+        let left = async {
+            drain.cancelled().await;
+            sleep(self.context.config.common.drain_delay).await;
+        };
+        tokio::pin!(left);
+        loop {
+            // Nobody sends requests here, so there is nobody to give the drain delay to.
+            match drain.run_until_cancelled(known.wait_for(Report::may_serve)).await {
+                Some(fit) => drop(fit.context(NOBODY_LOOKS)?),
+                None => return Ok(()),
+            }
+            let duties = Duties::begin(&self);
+            let until = CancellationToken::new();
+            let serving = self.server.serve(&self.handlers, &until);
+            tokio::pin!(serving);
+            let is_leaving = tokio::select! {
+                served = &mut serving => return served.context("the bus was closed"),
+                unfit = known.wait_for(|report| !report.may_serve()) => {
+                    drop(unfit.context(NOBODY_LOOKS)?);
+                    false
+                }
+                () = &mut left => true,
+            };
+            // From here on other workers are asked, or nobody.
+            until.cancel();
+            serving.await.context("the bus was closed")?;
+            if is_leaving {
+                let finished = async {
+                    self.server.finish().await;
+                    duties.end().await;
+                };
+                if timeout(self.context.config.common.drain_timeout, finished).await.is_err() {
+                    tracing::warn!("left with requests unfinished");
+                }
+                return Ok(());
+            }
+            duties.end().await;
+        }
+    }
+
+    /// Brings the schema up to date, waiting for a database that is away.
+    async fn migrate(&self) -> Result<()> {
+        loop {
+            match database::migrate(&self.context.config.database_url).await {
+                Ok(()) => return Ok(()),
+                Err(error) if database::may_pass(&error) => {
+                    tracing::warn!(%error, "the schema is not brought up to date yet");
+                    sleep(PAUSE).await;
+                }
+                Err(error) => return Err(error).context("the schema cannot be brought up to date"),
+            }
+        }
+    }
+}
+
+const NOBODY_LOOKS: &str = "nobody looks at the database any more";
+
+/// What runs beside the requests, where `events` is served.
+struct Duties {
+    tasks: TaskTracker,
+    drain: CancellationToken,
+}
+
+impl Duties {
+    fn begin(service: &Service) -> Self {
+        let duties = Self { tasks: TaskTracker::new(), drain: CancellationToken::new() };
+        let Context { pool, bus, presence, config } = &*service.context;
+        if config.namespaces.contains(&Namespace::Events) {
+            let shutdown = Shutdown { drain: duties.drain.clone(), stop: service.shutdown.stop.clone() };
+            let relay = Relay::new(service.options.clone(), bus.clone(), presence.clone());
+            duties.tasks.spawn(relay.run(shutdown.clone()));
+            let retention = Retention { events: config.event_retention, retries: config.retry_retention };
+            duties.tasks.spawn(retention::run(pool.clone(), retention, shutdown));
+        }
+        duties
+    }
+
+    /// Returns when they have given up what they hold.
+    async fn end(&self) {
+        self.drain.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for Duties {
+    fn drop(&mut self) {
+        self.drain.cancel();
+    }
+}
+
+/// The handlers of these namespaces, each once.
+fn handlers(namespaces: &[Namespace]) -> Vec<Handlers> {
+    let namespaces: BTreeSet<Namespace> = namespaces.iter().copied().collect();
+    namespaces.into_iter().map(of).collect()
+}
+
+fn of(namespace: Namespace) -> Handlers {
+    match namespace {
+        Namespace::Meeting => meeting::handlers(),
+        Namespace::Social => social::handlers(),
+        Namespace::User => user::handlers(),
+        Namespace::Directory => directory::handlers(),
+        Namespace::Events => events::handlers(),
+    }
+}
