@@ -6,17 +6,27 @@
 pub mod local;
 pub mod nats;
 pub mod subject;
+mod waiters;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 pub use subject::Subject;
 
-/// A message's payload has at most so many bytes, which is NATS' default limit.
+/// A message's headers and payload have at most so many bytes together, which is NATS' default limit.
 pub const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
+
+/// One connection waits for at most so many answers at once; a request beyond is [`BusError::Away`].
+pub const MOST_WAITING: usize = 64 * 1024;
 
 /// A subscription holds at most so many messages that were not taken yet. What comes while it is full is lost and counts
 /// as a disturbance.
@@ -84,6 +94,13 @@ impl Headers {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// How many bytes they take on the bus.
+    fn wire_bytes(&self) -> usize {
+        const FRAME: usize = "NATS/1.0\r\n\r\n".len();
+        let line = |(name, value): (HeaderName, &str)| name.as_str().len() + ": \r\n".len() + value.len();
+        if self.is_empty() { 0 } else { FRAME + self.iter().map(line).sum::<usize>() }
+    }
 }
 
 /// Where a reply goes. Opaque; it names one waiting request of one process and is never used again.
@@ -112,10 +129,11 @@ pub enum BusError {
     /// No answer in time: 504. It may have been done all the same.
     #[error("no answer in time")]
     Timeout,
-    /// The connection to the bus is down: 503.
+    /// The connection to the bus is down, or was lost before the answer came: 503. In the second case it may have been done
+    /// all the same.
     #[error("the bus is away")]
     Away,
-    /// More bytes than [`MAX_PAYLOAD_BYTES`].
+    /// More bytes than [`MAX_PAYLOAD_BYTES`], headers included.
     #[error("the message is too large for the bus")]
     TooLarge,
     /// A header's value holds a control character.
@@ -194,7 +212,8 @@ impl Bus {
         self.0.request(subject, headers, payload.into(), patience).await
     }
 
-    /// Sends a message and gathers answers until there are `want` of them or `patience` is over; fewer is not an error.
+    /// Sends a message and gathers answers until there are `want` of them or `patience` is over; fewer, or none, is not an
+    /// error.
     ///
     /// # Errors
     /// [`BusError::Away`], [`BusError::TooLarge`].
@@ -218,8 +237,10 @@ impl Bus {
 
     /// Every message published on the subject from now on. `*` stands for one token.
     ///
+    /// While the connection is down the subscription is made when it is up again: look at [`Bus::disturbances`].
+    ///
     /// # Errors
-    /// [`BusError::Away`] when the connection was closed for good.
+    /// [`BusError::Away`] when the connection takes nothing more.
     pub async fn subscribe(&self, subject: Subject) -> Result<Subscription, BusError> {
         self.0.subscribe(subject, None).await
     }
@@ -227,7 +248,7 @@ impl Bus {
     /// As [`Bus::subscribe`], but each message goes to one member of the queue group only.
     ///
     /// # Errors
-    /// [`BusError::Away`] when the connection was closed for good.
+    /// [`BusError::Away`] when the connection takes nothing more.
     pub async fn serve(&self, subject: Subject, group: &str) -> Result<Subscription, BusError> {
         self.0.subscribe(subject, Some(group)).await
     }
@@ -245,17 +266,22 @@ impl Bus {
         self.0.is_connected()
     }
 
-    /// Counts everything after which messages may be missing: reconnects and full subscriptions.
+    /// Counts everything after which messages may be missing: connects, disconnects and full subscriptions.
     pub fn disturbances(&self) -> watch::Receiver<u64> {
         self.0.disturbances()
     }
 }
 
-/// The messages of one subscription, in the order in which each sender sent them. Dropping it ends it.
-pub struct Subscription {
-    pub(crate) messages: mpsc::Receiver<Message>,
-    pub(crate) stop: Option<Box<dyn FnOnce() + Send>>,
+/// Where a subscription's messages come from.
+trait Source: Send {
+    /// See [`Subscription::next`].
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Message>>;
+    /// See [`Subscription::stop`].
+    fn stop(&mut self);
 }
+
+/// The messages of one subscription, in the order in which each sender sent them. Dropping it ends it.
+pub struct Subscription(Box<dyn Source>);
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -266,19 +292,27 @@ impl fmt::Debug for Subscription {
 impl Subscription {
     /// The next message; `None` when it was stopped and all were taken. Cancel safe.
     pub async fn next(&mut self) -> Option<Message> {
-        self.messages.recv().await
+        poll_fn(|context| self.0.poll_next(context)).await
     }
 
-    /// Takes no more; what has arrived still comes out of [`Subscription::next`].
+    /// Asks for no more. What was sent to this subscription before the bus heard of it still comes out of
+    /// [`Subscription::next`], until that says `None`: of a queue group that one member leaves, no message is lost.
     pub fn stop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            stop();
-        }
+        self.0.stop();
     }
 }
 
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        self.stop();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_could_end_its_header_is_refused() {
+        for hostile in ["a\r\nConvene-Call: {}", "a\n", "\r", "\0", "\u{85}", "\u{7f}"] {
+            let refused = Headers::new().with(HeaderName::Call, hostile);
+            assert_eq!(refused, Err(BusError::BadHeader("Convene-Call")), "{hostile:?}");
+        }
+        let headers = Headers::new().with(HeaderName::Call, r#"{"user":"Ѫ 👋 {}"}"#).expect("no control character");
+        assert_eq!(headers.get(HeaderName::Call), Some(r#"{"user":"Ѫ 👋 {}"}"#));
     }
 }

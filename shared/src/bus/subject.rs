@@ -83,6 +83,10 @@ impl Subject {
         Self("ctl.all.pods".to_owned())
     }
 
+    pub(super) fn into_string(self) -> String {
+        self.0
+    }
+
     /// As it is written on the bus.
     pub fn as_str(&self) -> &str {
         &self.0
