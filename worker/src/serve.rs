@@ -43,8 +43,8 @@ use crate::{
     slots::{Offer, Party, Slots},
 };
 
-/// For each slot so many requests may wait. At a few milliseconds a request that is far less than a second.
-const PLACES_PER_SLOT: usize = 8;
+/// For each slot so many requests may wait. At a few milliseconds a request that is well below a second.
+const PLACES_PER_SLOT: usize = 64;
 
 /// No request is worked on for longer, whatever budget it names.
 const LONGEST_BUDGET: Duration = Duration::from_secs(60);

@@ -60,6 +60,22 @@ impl Service {
                 None => return Ok(()),
             }
         }
+        let duties = self.serve(&mut known).await?;
+        let finished = async {
+            self.server.finish().await;
+            if let Some(duties) = duties {
+                duties.end().await;
+            }
+        };
+        if timeout(self.context.config.common.drain_timeout, finished).await.is_err() {
+            tracing::warn!("left with requests unfinished");
+        }
+        Ok(())
+    }
+
+    /// Takes requests whenever they can be served rightly, until it is time to leave. Returns what still runs beside them.
+    async fn serve(&self, known: &mut watch::Receiver<Report>) -> Result<Option<Duties>> {
+        let drain = &self.shutdown.drain;
         let left = async {
             drain.cancelled().await;
             sleep(self.context.config.common.drain_delay).await;
@@ -69,14 +85,14 @@ impl Service {
             // Nobody sends requests here, so there is nobody to give the drain delay to.
             match drain.run_until_cancelled(known.wait_for(Report::may_serve)).await {
                 Some(fit) => drop(fit.context(NOBODY_LOOKS)?),
-                None => return Ok(()),
+                None => return Ok(None),
             }
-            let duties = Duties::begin(&self);
+            let duties = Duties::begin(self);
             let until = CancellationToken::new();
             let serving = self.server.serve(&self.handlers, &until);
             tokio::pin!(serving);
             let is_leaving = tokio::select! {
-                served = &mut serving => return served.context("the bus was closed"),
+                served = &mut serving => return served.map(|()| None).context(BUS_CLOSED),
                 unfit = known.wait_for(|report| !report.may_serve()) => {
                     drop(unfit.context(NOBODY_LOOKS)?);
                     false
@@ -85,16 +101,9 @@ impl Service {
             };
             // From here on other workers are asked, or nobody.
             until.cancel();
-            serving.await.context("the bus was closed")?;
+            serving.await.context(BUS_CLOSED)?;
             if is_leaving {
-                let finished = async {
-                    self.server.finish().await;
-                    duties.end().await;
-                };
-                if timeout(self.context.config.common.drain_timeout, finished).await.is_err() {
-                    tracing::warn!("left with requests unfinished");
-                }
-                return Ok(());
+                return Ok(Some(duties));
             }
             duties.end().await;
         }
@@ -116,6 +125,7 @@ impl Service {
 }
 
 const NOBODY_LOOKS: &str = "nobody looks at the database any more";
+const BUS_CLOSED: &str = "the bus was closed";
 
 /// What runs beside the requests, where `events` is served.
 struct Duties {
