@@ -1,1 +1,3 @@
+//! The gateway: holds sockets and knows the wire.
 
+pub mod auth;
