@@ -127,6 +127,10 @@ macro_rules! closes {
 closes! {
     /// The pod is draining, or the connection has its full age.
     GoingAway = 1012 "service restart",
+    /// A frame that WebSocket does not allow.
+    ProtocolError = 1002 "protocol error",
+    /// A text frame that is not UTF-8.
+    InvalidText = 1007 "text is not UTF-8",
     /// A binary frame: the protocol is text.
     BinaryFrame = 1003 "binary frames are not supported",
     /// A frame over `max-frame-bytes`.

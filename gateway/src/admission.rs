@@ -1,0 +1,189 @@
+//! Everything before an upgrade is accepted: the token, room, `user_info`, the claim. In that order.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use axum::http::HeaderMap;
+use metrics::counter;
+use serde_json::value::RawValue;
+use shared::{
+    api::{Close, Code, Error},
+    internal::{Connect, Connected, Control, Partition, Position},
+    presence::{BEAT, Claim, Place},
+};
+use tokio::time::{Instant, timeout};
+
+use crate::{
+    Gateway,
+    auth::{Verified, token_of},
+    hub::{Registered, Socket},
+    transport::Protocol,
+};
+
+/// A handshake waits so long for one of the places; then it is 503.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How many handshakes run at once on a pod. The workers behind them are the same ones that serve requests.
+pub const HANDSHAKES: usize = 64;
+
+/// A socket's life is bounded: a timer further away than this is as good as none.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A client that may open its socket.
+#[derive(Debug)]
+pub struct Admitted {
+    registered: Option<Registered>,
+    gateway: Arc<Gateway>,
+    /// What the client is told first; nothing when its version is not supported.
+    pub welcome: Option<Welcome>,
+    /// The client's version is new enough.
+    pub is_supported: bool,
+    /// When its token expires.
+    pub expires_at: Instant,
+    /// The last event that the client has, as it says.
+    pub last_event_id: Option<String>,
+}
+
+/// What a client is told first, and from where its events go on.
+#[derive(Debug)]
+pub struct Welcome {
+    /// The `data` of `user_info`.
+    pub user_info: Box<RawValue>,
+    /// The partition of its network.
+    pub partition: Partition,
+    /// The head of its network.
+    pub head: Position,
+}
+
+impl Admitted {
+    /// The socket.
+    pub fn socket(&self) -> &Arc<Socket> {
+        &self.registered.as_ref().expect("taken only when dropped").socket
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let Some(registered) = self.registered.take() else { return };
+        let gateway = self.gateway.clone();
+        tokio::spawn(async move {
+            let entry = registered.socket.entry(&gateway.pod);
+            if let Err(error) = gateway.presence.release(vec![entry]).await {
+                // It expires.
+                tracing::debug!(%error, "a session's entry was not released");
+            }
+            // A drain waits for the hub to be empty: only now may the process end.
+            drop(registered);
+        });
+    }
+}
+
+/// Why an upgrade is refused.
+#[derive(Debug)]
+pub enum Refusal {
+    /// 401: no valid session.
+    Unauthorized,
+    /// 503: not now, not here.
+    Unavailable(&'static str),
+}
+
+/// What a client says of itself beside its token.
+#[derive(Debug, Default)]
+pub struct Hello {
+    /// Its version, if it states one.
+    pub client_version: Option<String>,
+    /// The last event that it has.
+    pub last_event_id: Option<String>,
+}
+
+/// Checks the token of an HTTP request.
+///
+/// # Errors
+/// [`Refusal::Unauthorized`]
+pub async fn authenticate(gateway: &Gateway, headers: &HeaderMap, query: Option<&str>) -> Result<Verified, Refusal> {
+    let token = token_of(headers, query).ok_or(Refusal::Unauthorized)?;
+    gateway.authenticator.authenticate(&token, SystemTime::now()).await.map_err(|reason| {
+        tracing::debug!(%reason, "a token was refused");
+        Refusal::Unauthorized
+    })
+}
+
+/// Lets a client in, or not. Runs to its end even if the client goes away: a claim half made would be nobody's.
+///
+/// # Errors
+/// See [`Refusal`].
+pub async fn admit(
+    gateway: Arc<Gateway>,
+    verified: Verified,
+    hello: Hello,
+    protocol: &'static dyn Protocol,
+) -> Result<Admitted, Refusal> {
+    let _handshake = timeout(HANDSHAKE_PATIENCE, gateway.handshakes.acquire())
+        .await
+        .map_err(|_| Refusal::Unavailable("too many handshakes at once"))?;
+    if !gateway.takes_sockets() {
+        return Err(Refusal::Unavailable("the pod is going away"));
+    }
+    if !gateway.hub.has_room() {
+        return Err(Refusal::Unavailable("the pod is full"));
+    }
+    let connected = connect(&gateway, &verified).await?;
+
+    let Connected { user_info, partition, epoch, head, fence } = connected;
+    let socket = Arc::new(Socket::new(
+        gateway.hub.next_id(),
+        verified.session,
+        fence,
+        epoch.into(),
+        chrono::Utc::now().timestamp_millis(),
+        protocol,
+        gateway.config.max_outbox_bytes,
+    ));
+    let is_supported = gateway.supports(hello.client_version.as_deref());
+    let life = verified.expires_at.duration_since(SystemTime::now()).unwrap_or_default().min(FOREVER);
+    let admitted = Admitted {
+        // Known before it is claimed: a newer socket that claims in between must find it.
+        registered: Some(gateway.hub.register(socket.clone())),
+        gateway: gateway.clone(),
+        welcome: is_supported.then_some(Welcome { user_info, partition, head }),
+        is_supported,
+        expires_at: Instant::now() + life,
+        last_event_id: hello.last_event_id,
+    };
+    match gateway.presence.claim(socket.entry(&gateway.pod)).await {
+        Ok(Claim::Granted(None)) => (),
+        Ok(Claim::Granted(Some(before))) => replace(&gateway, &before, &socket).await,
+        Ok(Claim::Refused) => socket.end(Close::Replaced),
+        Err(error) => {
+            tracing::warn!(%error, "a session could not be claimed");
+            return Err(Refusal::Unavailable("presence is away"));
+        }
+    }
+    Ok(admitted)
+}
+
+async fn connect(gateway: &Gateway, verified: &Verified) -> Result<Connected, Refusal> {
+    let request = Connect { session: verified.session.clone(), claims: verified.claims.clone() };
+    gateway.workers.ask(&request).await.map_err(|Error { code, message }| match code {
+        Code::Unauthorized => Refusal::Unauthorized,
+        _ => {
+            tracing::warn!(code = code.number(), %message, "a session could not be looked up");
+            Refusal::Unavailable("sessions can not be looked up now")
+        }
+    })
+}
+
+/// Tells the pod that had the session that a newer socket has it. When that is lost, its beat finds out.
+async fn replace(gateway: &Gateway, before: &Place, newer: &Socket) {
+    counter!("convene_sessions_replaced_total").increment(1);
+    if *before.pod == *gateway.pod {
+        gateway.close_replaced(before.socket, newer.fence);
+        return;
+    }
+    let control = Control::Replaced { socket: before.socket, fence: newer.fence };
+    if let Err(error) = gateway.tell(&before.pod, &control).await {
+        tracing::warn!(%error, seconds = BEAT.as_secs(), "a replaced socket is closed only by the next beat");
+    }
+}

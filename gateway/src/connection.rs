@@ -1,0 +1,302 @@
+//! One client, from the accepted upgrade to the close.
+//!
+//! Three futures of one task: a reader that hands requests on and watches the clock, a writer that empties the outbox, and
+//! catching up with the network's events, which is over after a moment. Whoever wants the socket closed says so to its
+//! [`Outbox`](crate::outbox::Outbox); only this module closes.
+
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use futures::{
+    SinkExt, StreamExt, future,
+    stream::{SplitSink, SplitStream},
+};
+use metrics::counter;
+use shared::api::{Close, Code, Error};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_tungstenite::tungstenite;
+
+use crate::{
+    Gateway,
+    admission::{Admitted, Welcome},
+    dispatch::{answer_error, dispatch, version_not_supported},
+    hub::Socket,
+    limits::{Abusive, Limits},
+    outbox::{Ending, Next},
+    stream::{Start, catch_up},
+    transport::{Incoming, event_id},
+};
+
+/// After the close frame the client's last words are read and dropped for so long: closing before they are read would
+/// reset the connection, and the client would never see the code.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// What is queued when an idle ending begins must be written within this.
+const FLUSHING: Duration = Duration::from_secs(5);
+
+/// Serves a client until the socket is closed.
+pub async fn run(web_socket: WebSocket, gateway: Arc<Gateway>, mut admitted: Admitted) {
+    let socket = admitted.socket().clone();
+    let (sink, stream) = web_socket.split();
+    let mut writer = Writer { sink, socket: socket.clone() };
+    let mut reader = Reader::new(stream, gateway.clone(), &admitted);
+    let (welcome, last_event_id) = (admitted.welcome.take(), admitted.last_event_id.take());
+    let ended = tokio::select! {
+        ended = reader.run() => ended,
+        ended = writer.run() => ended,
+        // Boxed: reading pages takes room that an idle socket must not keep.
+        never = Box::pin(listen(gateway, socket, welcome, last_event_id)) => match never {},
+    };
+    match ended {
+        Ended::Gone => counter!("convene_sockets_closed_total", "code" => "gone").increment(1),
+        Ended::Left => {
+            counter!("convene_sockets_closed_total", "code" => "left").increment(1);
+            // Its close frame is answered: without that the client would take the connection for broken.
+            let _ = timeout(CLOSING, writer.sink.close()).await;
+        }
+        Ended::Closing(close) => {
+            counter!("convene_sockets_closed_total", "code" => close.code().to_string()).increment(1);
+            Box::pin(hang_up(writer, reader.stream, close)).await;
+        }
+    }
+    // Until here the pod does not stop, and the session is this socket's.
+    drop(admitted);
+}
+
+/// Sends `user_info` and everything after it. Never returns: the socket is on its network's stream until this is dropped.
+async fn listen(
+    gateway: Arc<Gateway>,
+    socket: Arc<Socket>,
+    welcome: Option<Welcome>,
+    last_event_id: Option<String>,
+) -> Infallible {
+    let Some(Welcome { user_info, partition, head }) = welcome else { return future::pending().await };
+    let start = Start::new(last_event_id.as_deref(), &socket.epoch, head);
+    let place = event_id(&socket.epoch, start.cursor);
+    socket.outbox.push([socket.protocol.user_info(&user_info, &place)]);
+    drop(user_info);
+    let member = gateway.streams.join(&socket, partition, head);
+    Box::pin(catch_up(&member, start, head)).await;
+    future::pending().await
+}
+
+/// Closing a socket takes so long at most, once its requests are answered.
+pub const CLOSE_PATIENCE: Duration = FLUSHING.saturating_add(CLOSING).saturating_add(CLOSING);
+
+/// How the talk was over.
+enum Ended {
+    /// The connection broke.
+    Gone,
+    /// The client closed it.
+    Left,
+    /// The socket is to be closed with this code.
+    Closing(Close),
+}
+
+struct Reader {
+    stream: SplitStream<WebSocket>,
+    gateway: Arc<Gateway>,
+    socket: Arc<Socket>,
+    limits: Limits,
+    is_supported: bool,
+    heard: Instant,
+    ping_at: Instant,
+    expires_at: Instant,
+    retires_at: Option<Instant>,
+}
+
+impl Reader {
+    fn new(stream: SplitStream<WebSocket>, gateway: Arc<Gateway>, admitted: &Admitted) -> Self {
+        let config = &gateway.config;
+        let now = Instant::now();
+        Self {
+            stream,
+            socket: admitted.socket().clone(),
+            limits: Limits::new(config.rate_limit, config.rate_burst),
+            is_supported: admitted.is_supported,
+            heard: now,
+            ping_at: now + config.ping_interval,
+            expires_at: admitted.expires_at,
+            retires_at: config.max_connection_age.map(|age| now + age.mul_f64(rand::random_range(0.8..=1.2))),
+            gateway,
+        }
+    }
+
+    async fn run(&mut self) -> Ended {
+        loop {
+            let wake_at = self.retires_at.map_or(self.ping_at, |at| at.min(self.ping_at)).min(self.expires_at);
+            tokio::select! {
+                message = self.stream.next() => match message {
+                    Some(Ok(message)) => {
+                        self.heard = Instant::now();
+                        match self.hear(message) {
+                            Ok(()) => (),
+                            Err(Some(close)) => self.socket.end(close),
+                            Err(None) => return Ended::Left,
+                        }
+                    }
+                    Some(Err(error)) => match close_for(error) {
+                        Some(close) => return Ended::Closing(close),
+                        None => return Ended::Gone,
+                    },
+                    None => return Ended::Gone,
+                },
+                () = sleep_until(wake_at) => self.watch_the_clock().await,
+            }
+        }
+    }
+
+    /// Handles a message. An error closes the socket, with a code unless the client closed it.
+    fn hear(&mut self, message: Message) -> Result<(), Option<Close>> {
+        if self.socket.outbox.ending().is_some() {
+            // Read no more requests; but a client that closes by itself need not be waited for.
+            return if matches!(message, Message::Close(_)) { Err(None) } else { Ok(()) };
+        }
+        match message {
+            Message::Text(text) => self.hear_text(text.as_str().len(), text).map_err(Some),
+            Message::Binary(_) => Err(Some(Close::BinaryFrame)),
+            Message::Close(_) => Err(None),
+            Message::Ping(_) | Message::Pong(_) => Ok(()),
+        }
+    }
+
+    fn hear_text(&mut self, bytes: usize, text: Utf8Bytes) -> Result<(), Close> {
+        let config = &self.gateway.config;
+        if bytes > config.max_frame_bytes {
+            return Err(Close::FrameTooLarge);
+        }
+        let (request, tag) = match self.socket.protocol.read(text) {
+            Incoming::Request(request) => {
+                self.limits.well_formed();
+                let tag = request.tag.clone();
+                (Ok(request), tag)
+            }
+            Incoming::Malformed(tag, error) => {
+                self.limits.malformed().map_err(|Abusive| Close::Abusive)?;
+                (Err(error), tag)
+            }
+        };
+        let in_flight =
+            if self.limits.allows_request() { self.socket.begin_request(config.max_in_flight.get()) } else { None };
+        let Some(in_flight) = in_flight else {
+            counter!("convene_requests_refused_total").increment(1);
+            answer_error(&self.socket, &tag, &Error::new(Code::TooFrequent, "too frequent requests"));
+            return self.limits.refused(Instant::now()).map_err(|Abusive| Close::Abusive);
+        };
+        match request {
+            Err(error) => answer_error(&self.socket, &tag, &error),
+            Ok(_) if !self.is_supported => answer_error(&self.socket, &tag, &version_not_supported()),
+            Ok(request) => {
+                tokio::spawn(dispatch(self.gateway.workers.clone(), self.socket.clone(), request, in_flight));
+            }
+        }
+        Ok(())
+    }
+
+    async fn watch_the_clock(&mut self) {
+        let now = Instant::now();
+        let ping_interval = self.gateway.config.ping_interval;
+        if now >= self.expires_at {
+            self.socket.end(Close::Expired);
+            // Said once; the writer ends the talk.
+            return future::pending().await;
+        }
+        if self.retires_at.is_some_and(|at| now >= at) {
+            self.retires_at = None;
+            self.socket.outbox.end(Ending::WhenIdle(Close::GoingAway));
+        }
+        if now >= self.ping_at {
+            self.ping_at = now + ping_interval;
+            if now.duration_since(self.heard) >= ping_interval * 2 {
+                self.socket.end(Close::Silent);
+            } else {
+                self.socket.outbox.ping();
+            }
+        }
+    }
+}
+
+/// The code to close with after a message that could not be read; `None` when the connection is gone.
+fn close_for(error: axum::Error) -> Option<Close> {
+    match *error.into_inner().downcast::<tungstenite::Error>().ok()? {
+        tungstenite::Error::Capacity(_) => Some(Close::FrameTooLarge),
+        tungstenite::Error::Utf8(_) => Some(Close::InvalidText),
+        tungstenite::Error::Protocol(_) => Some(Close::ProtocolError),
+        _ => None,
+    }
+}
+
+struct Writer {
+    sink: SplitSink<WebSocket, Message>,
+    socket: Arc<Socket>,
+}
+
+impl Writer {
+    async fn run(&mut self) -> Ended {
+        loop {
+            let written = match self.socket.outbox.take() {
+                Next::Frame(frame) => self.write(Message::Text(frame)).await,
+                Next::Ping => self.write(self.socket.protocol.ping()).await,
+                Next::Empty => {
+                    self.socket.outbox.changed().await;
+                    Ok(())
+                }
+                Next::End(Ending::Now(close)) => return Ended::Closing(close),
+                Next::End(Ending::WhenIdle(close)) => {
+                    // Answers that are still to come are written too.
+                    let flushed = timeout(FLUSHING, self.finish()).await;
+                    return if matches!(flushed, Ok(Err(_))) { Ended::Gone } else { Ended::Closing(close) };
+                }
+            };
+            if written.is_err() {
+                return Ended::Gone;
+            }
+        }
+    }
+
+    /// Writes one message, giving up when the socket is to end at once.
+    async fn write(&mut self, message: Message) -> Result<(), axum::Error> {
+        tokio::select! {
+            written = self.sink.send(message) => written,
+            () = self.socket.outbox.ended_now() => Ok(()),
+        }
+    }
+
+    /// Waits for the requests in flight and writes what is queued.
+    async fn finish(&mut self) -> Result<(), axum::Error> {
+        let socket = self.socket.clone();
+        let mut answered = pin!(socket.all_answered());
+        let mut is_answered = false;
+        loop {
+            match socket.outbox.take() {
+                Next::Frame(frame) => self.write(Message::Text(frame)).await?,
+                Next::Ping => (),
+                Next::End(Ending::Now(_)) => return Ok(()),
+                Next::Empty | Next::End(Ending::WhenIdle(_)) if is_answered => return Ok(()),
+                Next::Empty | Next::End(Ending::WhenIdle(_)) => tokio::select! {
+                    () = socket.outbox.changed() => (),
+                    () = &mut answered => is_answered = true,
+                },
+            }
+        }
+    }
+}
+
+/// Says why, closes, and waits a moment for the client to have heard it.
+async fn hang_up(mut writer: Writer, mut stream: SplitStream<WebSocket>, close: Close) {
+    let farewell = async {
+        if close.is_told() {
+            let notice = writer.socket.protocol.invalid_connection(close);
+            writer.sink.send(Message::Text(notice)).await?;
+        }
+        let frame = CloseFrame { code: close.code(), reason: close.reason().into() };
+        writer.sink.send(Message::Close(Some(frame))).await
+    };
+    // Reading goes on meanwhile: a client that writes before it reads would never come to hear it.
+    let silence = async { while let Some(Ok(_)) = stream.next().await {} };
+    let said = async {
+        let _ = timeout(CLOSING, farewell).await;
+        sleep(CLOSING).await;
+    };
+    future::select(pin!(silence), pin!(said)).await;
+}

@@ -1,0 +1,102 @@
+//! From a client's request to a subject, and from the worker's answer to a frame. Knows namespaces, no endpoint.
+
+use std::sync::Arc;
+
+use metrics::{counter, histogram};
+use shared::{
+    api::{self, Code, Error},
+    bus::Subject,
+};
+use tokio::time::Instant;
+
+use crate::{
+    hub::{InFlight, Socket},
+    transport::{Request, RequestTag},
+    workers::{Workers, code_of},
+};
+
+/// Passes a request on and queues its answer. `in_flight` is given back afterwards.
+pub async fn dispatch(workers: Workers, socket: Arc<Socket>, request: Request, in_flight: InFlight) {
+    let begun = Instant::now();
+    let endpoint = request.tag.endpoint.as_deref().unwrap_or_default();
+    let (namespace, outcome) = match route(endpoint) {
+        Ok((namespace, subject)) => {
+            let Request { event_id, data, .. } = &request;
+            (namespace, workers.pass_on(subject, &socket.session, event_id, data.clone()).await)
+        }
+        Err(error) => ("none", Err(error)),
+    };
+    let code = match outcome {
+        Ok(answer) => {
+            let code = code_of(&answer);
+            match std::str::from_utf8(&answer.payload) {
+                Ok(body) => queue_answer(&socket, &request.tag, body),
+                Err(_) => answer_error(&socket, &request.tag, &Error::new(Code::Internal, "")),
+            }
+            code
+        }
+        Err(error) => {
+            answer_error(&socket, &request.tag, &error);
+            Some(error.code)
+        }
+    };
+    drop(in_flight);
+    let code = code.map_or(0, Code::number).to_string();
+    counter!("convene_requests_total", "namespace" => namespace, "code" => code).increment(1);
+    histogram!("convene_request_seconds", "namespace" => namespace).record(begun.elapsed().as_secs_f64());
+}
+
+/// Answers a request, or a frame that could not be understood, with an error.
+pub fn answer_error(socket: &Socket, tag: &RequestTag, error: &Error) {
+    queue_answer(socket, tag, &api::failure_body(error));
+}
+
+fn queue_answer(socket: &Socket, tag: &RequestTag, body: &str) {
+    socket.outbox.push([socket.protocol.answer(tag, body)]);
+}
+
+/// The namespace and the subject of an endpoint.
+fn route(endpoint: &str) -> Result<(&'static str, Subject), Error> {
+    if endpoint == api::TEST_VERSION_NOT_SUPPORTED {
+        return Err(version_not_supported());
+    }
+    endpoint
+        .split_once(':')
+        .and_then(|(namespace, method)| {
+            let namespace = *api::NAMESPACES.iter().find(|known| **known == namespace)?;
+            Some((namespace, Subject::rpc(namespace, method)?))
+        })
+        .ok_or_else(|| Error::new(Code::NotFound, "no such endpoint"))
+}
+
+/// What clients below the minimum version are answered.
+pub fn version_not_supported() -> Error {
+    Error::new(Code::VersionNotSupported, "this version of the client is not supported")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documented_namespaces_reach_a_subject_and_nothing_else_does() {
+        let (namespace, subject) = route("meeting:createMeeting").expect("documented");
+        assert_eq!((namespace, subject.as_str()), ("meeting", "rpc.meeting.createMeeting"));
+        for unknown in [
+            "",
+            ":",
+            "meeting",
+            "meeting:",
+            "user:connect",
+            "internal:x",
+            "events:page",
+            "meeting:a.b",
+            "meeting:*",
+            "meeting:>",
+            "Meeting:getMeeting",
+        ] {
+            assert_eq!(route(unknown).expect_err(unknown).code, Code::NotFound, "{unknown}");
+        }
+        assert_eq!(route("testVersionNotSupported").expect_err("always").code, Code::VersionNotSupported);
+    }
+}

@@ -1,0 +1,245 @@
+//! What waits to be written to one socket: bounded in bytes, in order, and ended in exactly one way.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use axum::extract::ws::Utf8Bytes;
+use shared::api::Close;
+use tokio::sync::Notify;
+
+/// How a socket ends. The first one that is set stands; only [`Ending::Now`] overtakes [`Ending::WhenIdle`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Read no more, answer what is in flight, write what is queued, then close.
+    WhenIdle(Close),
+    /// Drop what is queued, say why, close.
+    Now(Close),
+}
+
+/// What the writer does next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Write this.
+    Frame(Utf8Bytes),
+    /// Ask the client for a sign of life.
+    Ping,
+    /// Nothing, until something changes.
+    Empty,
+    /// End the socket.
+    End(Ending),
+}
+
+/// The send queue of one socket. Whoever has something to say pushes; one writer takes.
+#[derive(Debug)]
+pub struct Outbox {
+    queue: Mutex<Queue>,
+    /// Something was pushed or the ending was set: the writer looks again.
+    pushed: Notify,
+    /// The queue fell below half of its limit: catching up goes on.
+    fell: Notify,
+    limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    frames: VecDeque<Utf8Bytes>,
+    bytes: usize,
+    is_ping_due: bool,
+    ending: Option<Ending>,
+}
+
+impl Outbox {
+    /// An empty queue that takes `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self { queue: Mutex::default(), pushed: Notify::new(), fell: Notify::new(), limit }
+    }
+
+    /// Queues frames in this order. When one does not fit, the socket ends with [`Close::SlowConsumer`]: a queue that skipped
+    /// would break the order that events promise. Frames for a socket that is ending at once are dropped.
+    pub fn push(&self, frames: impl IntoIterator<Item = Utf8Bytes>) {
+        let mut queue = self.lock();
+        for frame in frames {
+            if matches!(queue.ending, Some(Ending::Now(_))) {
+                return;
+            }
+            // A frame larger than the limit still goes to a client that reads: into the empty queue.
+            if queue.bytes + frame.len() > self.limit && !queue.frames.is_empty() {
+                queue.end_now(Close::SlowConsumer);
+                break;
+            }
+            queue.bytes += frame.len();
+            queue.frames.push_back(frame);
+        }
+        drop(queue);
+        self.pushed.notify_one();
+    }
+
+    /// Asks for a ping to be written, before what is queued: a client that reads slowly still answers it.
+    pub fn ping(&self) {
+        self.lock().is_ping_due = true;
+        self.pushed.notify_one();
+    }
+
+    /// Ends the socket.
+    pub fn end(&self, ending: Ending) {
+        let mut queue = self.lock();
+        match (queue.ending, ending) {
+            (Some(Ending::Now(_)), _) | (Some(_), Ending::WhenIdle(_)) => return,
+            (_, Ending::Now(close)) => queue.end_now(close),
+            (None, Ending::WhenIdle(_)) => queue.ending = Some(ending),
+        }
+        drop(queue);
+        self.pushed.notify_one();
+        self.fell.notify_waiters();
+    }
+
+    /// How the socket is ending, if it is.
+    pub fn ending(&self) -> Option<Ending> {
+        self.lock().ending
+    }
+
+    /// How many bytes can be queued before the socket is a slow consumer.
+    pub fn room(&self) -> usize {
+        let queue = self.lock();
+        self.limit.saturating_sub(queue.bytes)
+    }
+
+    /// What to do next, without waiting. An idle ending comes only after the last queued frame.
+    pub fn take(&self) -> Next {
+        let mut queue = self.lock();
+        if let Some(ending @ Ending::Now(_)) = queue.ending {
+            return Next::End(ending);
+        }
+        if std::mem::take(&mut queue.is_ping_due) {
+            return Next::Ping;
+        }
+        let Some(frame) = queue.frames.pop_front() else {
+            // An idle socket keeps no room for the frames of its busiest moment.
+            if queue.frames.capacity() > 16 {
+                queue.frames = VecDeque::new();
+            }
+            return queue.ending.map_or(Next::Empty, Next::End);
+        };
+        let above_half = queue.bytes > self.limit / 2;
+        queue.bytes -= frame.len();
+        if above_half && queue.bytes <= self.limit / 2 {
+            self.fell.notify_waiters();
+        }
+        Next::Frame(frame)
+    }
+
+    /// Returns when there may be something to do. Cancel safe; for the one writer.
+    pub async fn changed(&self) {
+        self.pushed.notified().await;
+    }
+
+    /// Returns when the socket is ending at once: whatever is being written need not be waited for.
+    pub async fn ended_now(&self) {
+        loop {
+            if matches!(self.ending(), Some(Ending::Now(_))) {
+                return;
+            }
+            self.pushed.notified().await;
+        }
+    }
+
+    /// Returns when less than half of the limit is queued, or the socket is ending.
+    pub async fn below_half(&self) {
+        loop {
+            let fell = self.fell.notified();
+            let mut fell = std::pin::pin!(fell);
+            // Registered before looking: a fall between the two is not missed.
+            fell.as_mut().enable();
+            {
+                let queue = self.lock();
+                if queue.bytes <= self.limit / 2 || queue.ending.is_some() {
+                    return;
+                }
+            }
+            fell.await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn end_now(&mut self, close: Close) {
+        self.ending = Some(Ending::Now(close));
+        self.frames = VecDeque::new();
+        self.bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(bytes: usize) -> Utf8Bytes {
+        "x".repeat(bytes).into()
+    }
+
+    #[test]
+    fn frames_come_out_in_the_order_in_which_they_were_pushed() {
+        let outbox = Outbox::new(100);
+        outbox.push(["a".into(), "b".into()]);
+        outbox.push(["c".into()]);
+        let taken: Vec<Next> = (0..4).map(|_| outbox.take()).collect();
+        assert_eq!(taken, [Next::Frame("a".into()), Next::Frame("b".into()), Next::Frame("c".into()), Next::Empty]);
+    }
+
+    #[test]
+    fn a_full_queue_ends_the_socket_and_never_skips() {
+        let outbox = Outbox::new(100);
+        outbox.push([frame(60)]);
+        outbox.push([frame(41)]);
+        outbox.push([frame(1)]);
+        assert_eq!(outbox.take(), Next::End(Ending::Now(Close::SlowConsumer)));
+    }
+
+    #[test]
+    fn a_frame_over_the_limit_passes_through_an_empty_queue() {
+        let outbox = Outbox::new(100);
+        outbox.push([frame(500)]);
+        assert_eq!(outbox.take(), Next::Frame(frame(500)));
+    }
+
+    #[test]
+    fn an_idle_ending_waits_for_the_queue_and_is_overtaken_by_one_at_once() {
+        let outbox = Outbox::new(100);
+        outbox.push(["a".into()]);
+        outbox.end(Ending::WhenIdle(Close::GoingAway));
+        outbox.push(["b".into()]);
+        assert_eq!(outbox.take(), Next::Frame("a".into()));
+        outbox.end(Ending::Now(Close::Replaced));
+        outbox.end(Ending::Now(Close::Expired));
+        assert_eq!(outbox.take(), Next::End(Ending::Now(Close::Replaced)));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_half_is_woken_by_the_writer_and_by_the_end() {
+        let outbox = std::sync::Arc::new(Outbox::new(100));
+        outbox.push([frame(40), frame(40)]);
+        let waiting = tokio::spawn({
+            let outbox = outbox.clone();
+            async move { outbox.below_half().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        outbox.take();
+        waiting.await.expect("woken by the writer");
+
+        outbox.push([frame(60)]);
+        let waiting = tokio::spawn({
+            let outbox = outbox.clone();
+            async move { outbox.below_half().await }
+        });
+        tokio::task::yield_now().await;
+        outbox.end(Ending::Now(Close::Replaced));
+        waiting.await.expect("woken by the end");
+    }
+}
