@@ -1,4 +1,8 @@
 //! Tests of more than one part, one file for each promise of the system.
 
 mod bus;
+mod end_to_end;
+mod replay;
 mod servers;
+mod session;
+mod wire;

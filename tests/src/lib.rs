@@ -1,7 +1,20 @@
 //! The harness: what the tests of more than one part stand on.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`servers`] | PostgreSQL, Redis and NATS of the tests' own |
+//! | [`stack`] | gateways and workers on them, in this process or as processes |
+//! | [`client`], [`token`] | a client of the wire contract, and its session tokens |
+//! | [`mod@eventually`] | waiting for a condition instead of sleeping |
+//! | [`process`] | signals |
 
+pub mod client;
 pub mod eventually;
 pub mod process;
 pub mod servers;
+pub mod stack;
+pub mod token;
 
+pub use client::{Client, Connect, Refused};
 pub use servers::{Isolated, Server, Servers};
+pub use stack::{Pod, Stack};

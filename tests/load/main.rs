@@ -1,0 +1,44 @@
+//! Benchmarks of a whole system on this machine: `cargo bench -p convene-tests`, or one of them by its name after `--`.
+//!
+//! | name | measures | beside |
+//! | --- | --- | --- |
+//! | `idle` | memory of the gateway's process for an idle authenticated socket | bound: 8 KiB |
+//! | `latency` | a request that does nothing, from the client's frame to its answer | a bare NATS request in the same run |
+//!
+//! These machines are noisy, so nothing here passes or fails: it prints what it measured and the bound beside it.
+
+#![expect(clippy::print_stdout, reason = "what a benchmark measured belongs on standard output")]
+
+mod idle;
+mod latency;
+
+use std::fmt;
+
+#[tokio::main]
+async fn main() {
+    // cargo adds `--bench`.
+    let names: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    if wanted("idle") {
+        println!("{}", idle::measure(5_000).await);
+    }
+    if wanted("latency") {
+        println!("{}", latency::measure(5_000).await);
+    }
+}
+
+/// A measured number, what it is measured against, and what it should stay below.
+struct Figure {
+    name: &'static str,
+    measured: String,
+    against: String,
+    ratio: f64,
+    bound: f64,
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, measured, against, ratio, bound } = self;
+        write!(f, "{name}: {measured}; {against}; ratio {ratio:.2} (bound {bound})")
+    }
+}

@@ -1,0 +1,274 @@
+//! A client as the wire contract describes it, with everything it received kept for the test to look at.
+
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+
+use futures::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout_at},
+};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{self, Message, client::IntoClientRequest as _, http::HeaderValue, protocol::CloseFrame},
+};
+
+use crate::eventually::PATIENCE;
+
+/// How a client connects.
+#[derive(Clone, Debug)]
+pub struct Connect {
+    address: SocketAddr,
+    path: String,
+    headers: Vec<(&'static str, String)>,
+    query: Vec<(&'static str, String)>,
+}
+
+/// The answer to an upgrade that was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// HTTP status.
+    pub status: u16,
+    /// The body, parsed.
+    pub body: Value,
+    /// The header `Retry-After`.
+    pub retry_after: Option<String>,
+}
+
+impl Connect {
+    /// To `/ws` of a gateway's public listener.
+    pub fn to(address: SocketAddr) -> Self {
+        Self { address, path: "/ws".to_owned(), headers: Vec::new(), query: Vec::new() }
+    }
+
+    /// With this token as bearer.
+    pub fn token(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// With a header.
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    /// With a query parameter, percent-encoded here.
+    pub fn query(mut self, name: &'static str, value: &str) -> Self {
+        self.query.push((name, value.to_owned()));
+        self
+    }
+
+    /// Going on after this event.
+    pub fn last_event_id(self, id: &str) -> Self {
+        self.query("lastEventId", id)
+    }
+
+    /// Connects, or is refused.
+    ///
+    /// # Errors
+    /// The answer to the upgrade.
+    ///
+    /// # Panics
+    /// When there is no answer at all.
+    pub async fn open(self) -> Result<Client, Refused> {
+        let mut url = reqwest::Url::parse(&format!("ws://{}{}", self.address, self.path)).expect("a URL");
+        if !self.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.query);
+        }
+        let mut request = url.as_str().into_client_request().expect("a request");
+        for (name, value) in self.headers {
+            request.headers_mut().insert(name, HeaderValue::from_str(&value).expect("a header value"));
+        }
+        match connect_async(request).await {
+            Ok((socket, _)) => Ok(Client { socket, events: VecDeque::new(), answers: VecDeque::new(), next_id: 1 }),
+            Err(tungstenite::Error::Http(response)) => Err(Refused {
+                status: response.status().as_u16(),
+                retry_after: response
+                    .headers()
+                    .get("retry-after")
+                    .map(|value| value.to_str().expect("ASCII").to_owned()),
+                body: serde_json::from_slice(response.body().as_deref().unwrap_or_default()).unwrap_or_default(),
+            }),
+            Err(error) => panic!("the upgrade had no answer: {error}"),
+        }
+    }
+}
+
+/// An open socket.
+#[derive(Debug)]
+pub struct Client {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    events: VecDeque<Value>,
+    answers: VecDeque<Value>,
+    next_id: u64,
+}
+
+/// What a socket received next.
+#[derive(Debug)]
+enum Received {
+    Frame(Value),
+    Closed(Option<u16>),
+}
+
+impl Client {
+    /// Sends a request and returns its whole answer.
+    pub async fn call(&mut self, endpoint: &str, data: Value) -> Value {
+        let id = self.send(endpoint, data, None).await;
+        self.answer(id).await
+    }
+
+    /// Sends a request that is done once.
+    pub async fn call_once(&mut self, event_id: &str, endpoint: &str, data: Value) -> Value {
+        let id = self.send(endpoint, data, Some(event_id)).await;
+        self.answer(id).await
+    }
+
+    /// Sends a request that must go well, and returns the answer's `data`.
+    #[track_caller]
+    pub fn ask(&mut self, endpoint: &str, data: Value) -> impl Future<Output = Value> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let mut answer = self.call(endpoint, data).await;
+            assert_eq!(answer["error"]["code"], 0, "{caller}: {endpoint}: {answer}");
+            answer["data"].take()
+        }
+    }
+
+    /// Sends a request without waiting, and returns its id.
+    pub async fn send(&mut self, endpoint: &str, data: Value, event_id: Option<&str>) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        let mut frame = json!({"id": id, "endpoint": endpoint, "data": data});
+        if let Some(event_id) = event_id {
+            frame["event"] = json!({"id": event_id, "date": "2026-01-01T00:00:00Z"});
+        }
+        self.send_text(&frame.to_string()).await;
+        id
+    }
+
+    /// Sends a text frame as it is.
+    pub async fn send_text(&mut self, text: &str) {
+        self.send_message(Message::text(text)).await;
+    }
+
+    /// Sends any message.
+    pub async fn send_message(&mut self, message: Message) {
+        self.socket.send(message).await.expect("the socket is open");
+    }
+
+    /// Sends any message, and says whether the socket took it.
+    pub async fn try_send_message(&mut self, message: Message) -> bool {
+        self.socket.send(message).await.is_ok()
+    }
+
+    /// The answer to the request of that id.
+    pub async fn answer(&mut self, id: u64) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(index) = self.answers.iter().position(|answer| answer["id"] == id) {
+                return self.answers.remove(index).expect("it is there");
+            }
+            self.receive(deadline, "an answer").await;
+        }
+    }
+
+    /// The next answer, whichever it is.
+    pub async fn next_answer(&mut self) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(answer) = self.answers.pop_front() {
+                return answer;
+            }
+            self.receive(deadline, "an answer").await;
+        }
+    }
+
+    /// The next pushed frame, which must have this name.
+    #[track_caller]
+    pub fn event(&mut self, name: &str) -> impl Future<Output = Value> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let event = self.next_event().await;
+            assert_eq!(event["event"], name, "{caller}: {event}");
+            event
+        }
+    }
+
+    /// The next pushed frame.
+    pub async fn next_event(&mut self) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return event;
+            }
+            self.receive(deadline, "an event").await;
+        }
+    }
+
+    /// Asserts that no event is waiting: sends a request, whose answer comes after the events that were pushed before it,
+    /// and looks. Events that are still on their way through the relay are not seen: wait for another socket's first.
+    pub async fn no_event(&mut self) {
+        self.call("testVersionNotSupported", json!({})).await;
+        assert!(self.events.is_empty(), "unexpected: {:?}", self.events);
+    }
+
+    /// The pushed frames that came until nothing came for this long. For what must *not* come; never for what must.
+    pub async fn events_until_quiet(&mut self, quiet: Duration) -> Vec<Value> {
+        loop {
+            match timeout_at(Instant::now() + quiet, self.socket.next()).await {
+                Err(_) => return self.events.drain(..).collect(),
+                Ok(message) => {
+                    if let Received::Closed(code) = self.sort(message) {
+                        panic!("closed with {code:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads until the socket is closed and returns the close code; `None` when it broke without one.
+    pub async fn closed(&mut self) -> Option<u16> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let message = timeout_at(deadline, self.socket.next()).await.expect("waited in vain for the close");
+            if let Received::Closed(code) = self.sort(message) {
+                return code;
+            }
+        }
+    }
+
+    /// Everything pushed that was not taken yet.
+    pub fn untaken_events(&mut self) -> Vec<Value> {
+        self.events.drain(..).collect()
+    }
+
+    /// Closes the socket and waits until the other side has.
+    pub async fn close(mut self) {
+        // It may be closed already.
+        let _ = self.socket.close(None).await;
+        while let Ok(Some(Ok(_))) = timeout_at(Instant::now() + PATIENCE, self.socket.next()).await {}
+    }
+
+    async fn receive(&mut self, deadline: Instant, what: &str) {
+        let message = timeout_at(deadline, self.socket.next()).await;
+        let message = message.unwrap_or_else(|_| panic!("waited in vain for {what}"));
+        if let Received::Closed(code) = self.sort(message) {
+            panic!("closed with {code:?} instead of {what}; events before: {:?}", self.events);
+        }
+    }
+
+    fn sort(&mut self, message: Option<Result<Message, tungstenite::Error>>) -> Received {
+        match message {
+            Some(Ok(Message::Text(text))) => {
+                let frame: Value = serde_json::from_str(&text).expect("every frame is JSON");
+                assert!(frame["error"]["status"].is_boolean(), "every frame has an error: {frame}");
+                let queue = if frame["event"].is_string() { &mut self.events } else { &mut self.answers };
+                queue.push_back(frame.clone());
+                Received::Frame(frame)
+            }
+            Some(Ok(Message::Close(frame))) => Received::Closed(frame.map(|CloseFrame { code, .. }| u16::from(code))),
+            Some(Ok(_)) => Received::Frame(Value::Null),
+            Some(Err(_)) | None => Received::Closed(None),
+        }
+    }
+}

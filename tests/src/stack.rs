@@ -1,0 +1,468 @@
+//! Gateways and workers on servers of their own, in this process or as child processes.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::Parser;
+use serde_json::{Value, json};
+use shared::{bus::nats::Nats, lifecycle::Shutdown, metrics::Metrics, presence::redis::Redis};
+use tokio::{
+    net::TcpListener,
+    process::{Child, Command},
+    sync::Mutex,
+    task::JoinHandle,
+};
+
+use crate::{
+    client::{Client, Connect},
+    eventually, process,
+    servers::{Isolated, Servers, free_port},
+    token::{JWT_SECRET, token},
+};
+
+/// The administration token of every stack.
+pub const ADMIN_TOKEN: &str = "the administration token of the harness";
+
+/// The users of the network `demo`. Alice manages it.
+pub const USERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
+
+/// What a stack is made of.
+#[derive(Debug)]
+pub struct Builder {
+    gateways: usize,
+    workers: usize,
+    processes: bool,
+    gateway_args: Vec<String>,
+    worker_args: Vec<String>,
+    servers: Option<Isolated>,
+    is_seeded: bool,
+}
+
+impl Builder {
+    /// So many gateways.
+    pub fn gateways(mut self, count: usize) -> Self {
+        self.gateways = count;
+        self
+    }
+
+    /// So many workers.
+    pub fn workers(mut self, count: usize) -> Self {
+        self.workers = count;
+        self
+    }
+
+    /// As child processes, which can be killed, rather than in this process.
+    pub fn processes(mut self) -> Self {
+        self.processes = true;
+        self
+    }
+
+    /// With a setting for the gateways, such as `--rate-limit=5`.
+    pub fn gateway_arg(mut self, arg: &str) -> Self {
+        self.gateway_args.push(arg.to_owned());
+        self
+    }
+
+    /// With a setting for the workers.
+    pub fn worker_arg(mut self, arg: &str) -> Self {
+        self.worker_args.push(arg.to_owned());
+        self
+    }
+
+    /// On servers of the test's own, which it may stop and start.
+    pub fn on(mut self, servers: Isolated) -> Self {
+        self.servers = Some(servers);
+        self
+    }
+
+    /// Without the network `demo`.
+    pub fn unseeded(mut self) -> Self {
+        self.is_seeded = false;
+        self
+    }
+
+    /// Starts everything and waits until it is ready.
+    ///
+    /// # Panics
+    /// When something does not start.
+    pub async fn start(self) -> Stack {
+        let servers = match self.servers {
+            Some(servers) => servers,
+            None => Servers::shared().await.isolated().await,
+        };
+        let common = [
+            "--drain-delay=0s",
+            "--drain-timeout=1s",
+            &format!("--nats-url={}", servers.nats_url),
+            &format!("--redis-url={}", servers.redis_url),
+        ]
+        .map(str::to_owned);
+        let gateway_args = [format!("--jwt-secret={JWT_SECRET}"), format!("--admin-token={ADMIN_TOKEN}")].into_iter();
+        let gateway_args: Vec<String> = common.iter().cloned().chain(gateway_args).chain(self.gateway_args).collect();
+        let worker_args = [format!("--database-url={}", servers.database_url), "--migrate".to_owned()].into_iter();
+        let worker_args: Vec<String> = common.iter().cloned().chain(worker_args).chain(self.worker_args).collect();
+        let logs = tempfile::tempdir().expect("a folder for logs");
+        let pods = |kind, count, args: &[String]| {
+            (0..count)
+                .map(|index| Pod::new(kind, index, args, self.processes, logs.path().to_owned()))
+                .collect::<Vec<_>>()
+        };
+        let stack = Stack {
+            gateways: pods(Kind::Gateway, self.gateways, &gateway_args),
+            workers: pods(Kind::Worker, self.workers, &worker_args),
+            servers,
+            logs,
+        };
+        for pod in stack.workers.iter().chain(&stack.gateways) {
+            pod.start().await;
+        }
+        for pod in stack.workers.iter().chain(&stack.gateways) {
+            pod.ready().await;
+        }
+        if self.is_seeded && !stack.gateways.is_empty() {
+            stack.import_all(&demo()).await;
+        }
+        stack
+    }
+}
+
+/// A running system.
+#[derive(Debug)]
+pub struct Stack {
+    /// Its gateways.
+    pub gateways: Vec<Pod>,
+    /// Its workers.
+    pub workers: Vec<Pod>,
+    /// The servers that they use.
+    pub servers: Isolated,
+    logs: tempfile::TempDir,
+}
+
+impl Stack {
+    /// One gateway and one worker in this process, with the network `demo`.
+    pub fn builder() -> Builder {
+        Builder {
+            gateways: 1,
+            workers: 1,
+            processes: false,
+            gateway_args: Vec::new(),
+            worker_args: Vec::new(),
+            servers: None,
+            is_seeded: true,
+        }
+    }
+
+    /// How the user of `demo` connects to a gateway, in a session named after him.
+    pub fn connect(&self, gateway: usize, user: &str) -> Connect {
+        self.connect_as(gateway, user, "demo", &format!("session-of-{user}"))
+    }
+
+    /// How a session connects to a gateway.
+    pub fn connect_as(&self, gateway: usize, user: &str, network: &str, sid: &str) -> Connect {
+        Connect::to(self.gateways[gateway].public).token(&token(user, network, sid))
+    }
+
+    /// A socket of the user in `demo`, whose `user_info` was taken.
+    pub async fn client(&self, gateway: usize, user: &str) -> Client {
+        let mut client = self.connect(gateway, user).open().await.expect("the user is let in");
+        client.event("user_info").await;
+        client
+    }
+
+    /// Applies lines of the directory and returns the answer.
+    pub async fn import(&self, lines: &[Value]) -> Value {
+        let body: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let (status, answer) = self.admin(reqwest::Method::POST, "/admin/directory", body).await;
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    /// Applies lines of the directory, all of which must be good.
+    pub async fn import_all(&self, lines: &[Value]) {
+        let answer = self.import(lines).await;
+        assert_eq!(answer, json!({"applied": lines.len(), "errors": []}));
+    }
+
+    /// A request of the administration to the first gateway: status and body.
+    pub async fn admin(&self, method: reqwest::Method, path: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
+        let url = format!("http://{}{path}", self.gateways[0].management);
+        let request = http().request(method, url).bearer_auth(ADMIN_TOKEN).body(body);
+        let response = request.send().await.expect("the gateway answers");
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap_or_default())
+    }
+
+    /// A connection to the stack's database.
+    pub async fn database(&self) -> sqlx::PgConnection {
+        use sqlx::Connection as _;
+        sqlx::PgConnection::connect(&self.servers.database_url).await.expect("the database")
+    }
+
+    /// Everything that the pods have logged; only for [processes](Builder::processes).
+    pub fn logged(&self) -> String {
+        std::fs::read_dir(self.logs.path())
+            .expect("the folder of logs")
+            .map(|file| std::fs::read_to_string(file.expect("a log").path()).expect("a log is text"))
+            .collect()
+    }
+}
+
+/// The network `demo`.
+pub fn demo() -> Vec<Value> {
+    let mut lines = vec![json!({"kind": "network", "id": "demo", "fullName": "Demo", "type": "Public"})];
+    lines.extend(USERS.map(|user| {
+        let mut line = json!({
+            "kind": "user", "id": user, "networkIds": ["demo"], "firstName": user, "timeZone": "Europe/Berlin",
+            "email": format!("{user}@example.org"), "emailVerified": true,
+        });
+        if user == "alice" {
+            line["userRoles"] = json!([{"id": "r1", "roleName": "Manager", "targetType": "network", "targetId": "demo",
+                "permissions": ["network.manage"]}]);
+        }
+        line
+    }));
+    lines.extend([
+        json!({"kind": "room", "id": "lobby", "networkId": "demo", "title": "Lobby", "ownerId": "alice", "isPublic": true}),
+        json!({"kind": "room", "id": "stage", "networkId": "demo", "title": "Stage", "ownerId": "alice", "isPublic": true}),
+        json!({"kind": "prop", "id": "table", "roomId": "lobby", "title": "Round table"}),
+        json!({"kind": "prop", "id": "screen", "roomId": "stage", "title": "Screen"}),
+        json!({"kind": "group", "id": "team", "networkId": "demo", "title": "Team",
+            "members": [{"userId": "alice", "role": "Admin"}, {"userId": "bob", "role": "Participant"}]}),
+        json!({"kind": "community", "id": "garden", "networkId": "demo", "title": "Garden", "joinPolicy": "OpenForAll",
+            "members": [{"userId": "alice", "role": "Admin"}, {"userId": "bob", "role": "Participant"},
+                {"userId": "carol", "role": "Participant"}]}),
+    ]);
+    lines
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Gateway,
+    Worker,
+}
+
+/// A gateway or a worker.
+#[derive(Debug)]
+pub struct Pod {
+    kind: Kind,
+    index: usize,
+    /// Where clients connect; a worker has no such listener.
+    pub public: SocketAddr,
+    /// Where health and metrics are served.
+    pub management: SocketAddr,
+    args: Vec<String>,
+    is_process: bool,
+    logs: PathBuf,
+    starts: AtomicU32,
+    running: Mutex<Running>,
+}
+
+#[derive(Debug)]
+enum Running {
+    No,
+    Here(Shutdown, JoinHandle<anyhow::Result<()>>),
+    Process(Child),
+}
+
+#[derive(Debug, Parser)]
+struct GatewaySettings {
+    #[command(flatten)]
+    servers: shared::config::Servers,
+    #[command(flatten)]
+    config: gateway::Config,
+}
+
+#[derive(Debug, Parser)]
+struct WorkerSettings {
+    #[command(flatten)]
+    servers: shared::config::Servers,
+    #[command(flatten)]
+    config: worker::Config,
+}
+
+impl Pod {
+    fn new(kind: Kind, index: usize, args: &[String], is_process: bool, logs: PathBuf) -> Self {
+        let address = || SocketAddr::from((Ipv4Addr::LOCALHOST, free_port().expect("a free port")));
+        Self {
+            kind,
+            index,
+            public: address(),
+            management: address(),
+            args: args.to_vec(),
+            is_process,
+            logs,
+            starts: AtomicU32::new(0),
+            running: Mutex::new(Running::No),
+        }
+    }
+
+    /// Starts it at the addresses that it always has.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start(&self) {
+        let mut running = self.running.lock().await;
+        let start = self.starts.fetch_add(1, Ordering::Relaxed);
+        *running = if self.is_process {
+            Running::Process(self.spawn(start).expect("the pod starts"))
+        } else {
+            self.run_here().await.expect("the pod starts")
+        };
+    }
+
+    fn name(&self) -> String {
+        let kind = if self.kind == Kind::Gateway { "gateway" } else { "worker" };
+        format!("{kind}-{}", self.index)
+    }
+
+    fn spawn(&self, start: u32) -> anyhow::Result<Child> {
+        // Tests and benchmarks lie in `deps`, below the programs of their package.
+        let folder = std::env::current_exe()?.parent().and_then(Path::parent).context("a target folder")?.to_owned();
+        let program = if self.kind == Kind::Gateway { "gateway-pod" } else { "worker-pod" };
+        let log = std::fs::File::create(self.logs.join(format!("{}.{start}.log", self.name())))?;
+        let mut command = Command::new(folder.join(program));
+        command
+            .args(&self.args)
+            .arg(format!("--management-listen={}", self.management))
+            .env("RUST_LOG", "debug,hyper=info,sqlx=info")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .kill_on_drop(true);
+        if self.kind == Kind::Gateway {
+            command.arg(format!("--listen={}", self.public));
+        }
+        command.spawn().with_context(|| format!("{program} in {}", folder.display()))
+    }
+
+    async fn run_here(&self) -> anyhow::Result<Running> {
+        let shutdown = Shutdown::default();
+        let metrics = Metrics::install()?;
+        let args = || std::iter::once(self.name()).chain(self.args.iter().cloned());
+        let name = self.name();
+        let task = match self.kind {
+            Kind::Gateway => {
+                let settings = GatewaySettings::try_parse_from(args())?;
+                let listeners = gateway::Listeners {
+                    public: TcpListener::bind(self.public).await?,
+                    management: TcpListener::bind(self.management).await?,
+                };
+                let parts = gateway::Parts {
+                    bus: Nats::connect(&settings.servers.nats_url, &name)?,
+                    control: Nats::connect(&settings.servers.nats_url, &name)?,
+                    presence: Redis::connect(&settings.servers.redis_url)?,
+                    metrics,
+                };
+                tokio::spawn(gateway::run(listeners, settings.config, parts, shutdown.clone()))
+            }
+            Kind::Worker => {
+                let settings = WorkerSettings::try_parse_from(args())?;
+                let management = TcpListener::bind(self.management).await?;
+                let parts = worker::Parts {
+                    bus: Nats::connect(&settings.servers.nats_url, &name)?,
+                    presence: Redis::connect(&settings.servers.redis_url)?,
+                    metrics,
+                };
+                tokio::spawn(worker::run(management, settings.config, parts, shutdown.clone()))
+            }
+        };
+        Ok(Running::Here(shutdown, task))
+    }
+
+    /// Waits until `/readyz` is 200.
+    pub async fn ready(&self) {
+        eventually!(self.get("/readyz").await.map(|(status, _)| status), |status| *status == Some(200));
+    }
+
+    /// What its management listener answers to a GET: status and body; `None` while it does not answer.
+    pub async fn get(&self, path: &str) -> Option<(u16, String)> {
+        let response = http().get(format!("http://{}{path}", self.management)).send().await.ok()?;
+        Some((response.status().as_u16(), response.text().await.ok()?))
+    }
+
+    /// Stops it as an operator would (SIGTERM) and waits until it is gone.
+    ///
+    /// # Panics
+    /// When it ends with an error.
+    pub async fn stop(&self) {
+        match std::mem::replace(&mut *self.running.lock().await, Running::No) {
+            Running::No => (),
+            Running::Here(shutdown, task) => {
+                shutdown.drain.cancel();
+                task.await.expect("no panic").expect("it stops in order");
+            }
+            Running::Process(mut child) => {
+                process::signal(child.id().expect("it runs"), "TERM").expect("a signal");
+                let status = child.wait().await.expect("it ends");
+                assert!(status.success(), "{} ended with {status}", self.name());
+            }
+        }
+    }
+
+    /// Asks it to stop without waiting.
+    pub async fn begin_stop(&self) {
+        match &*self.running.lock().await {
+            Running::No => (),
+            Running::Here(shutdown, _) => shutdown.drain.cancel(),
+            Running::Process(child) => process::signal(child.id().expect("it runs"), "TERM").expect("a signal"),
+        }
+    }
+
+    /// Kills it (SIGKILL) and waits until it is gone.
+    pub async fn kill(&self) {
+        match std::mem::replace(&mut *self.running.lock().await, Running::No) {
+            Running::No => (),
+            Running::Here(shutdown, task) => {
+                shutdown.stop.cancel();
+                task.abort();
+                let _ = task.await;
+            }
+            Running::Process(mut child) => child.kill().await.expect("it can be killed"),
+        }
+    }
+
+    /// Stops, starts and waits until it is ready.
+    pub async fn restart(&self) {
+        self.stop().await;
+        self.start().await;
+        self.ready().await;
+    }
+
+    /// Sends a process a signal, such as `STOP` and `CONT`.
+    ///
+    /// # Panics
+    /// When it is no process.
+    pub async fn signal(&self, signal: &str) {
+        match &*self.running.lock().await {
+            Running::Process(child) => process::signal(child.id().expect("it runs"), signal).expect("a signal"),
+            _ => panic!("{} is no process", self.name()),
+        }
+    }
+
+    /// Its process id.
+    ///
+    /// # Panics
+    /// When it is no process.
+    pub async fn process_id(&self) -> u32 {
+        match &*self.running.lock().await {
+            Running::Process(child) => child.id().expect("it runs"),
+            _ => panic!("{} is no process", self.name()),
+        }
+    }
+}
+
+/// An HTTP client that gives up rather than hangs.
+fn http() -> reqwest::Client {
+    static PROVIDER: std::sync::Once = std::sync::Once::new();
+    PROVIDER.call_once(|| {
+        // Another part of the program may have been first; there is only one provider.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+    reqwest::Client::builder().timeout(Duration::from_secs(120)).build().expect("an HTTP client")
+}
