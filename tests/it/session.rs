@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use harness::{Connect, Stack, eventually, token};
+use harness::{Connect, Stack, eventually, stack::http, token};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -19,13 +19,13 @@ async fn of_fifty_sockets_opened_at_once_over_two_pods_exactly_one_stays() {
     for _round in 0..3 {
         let opening = (0..50).map(|n| stack.connect(n % 2, "alice").open());
         let clients: Vec<_> = join_all(opening).await.into_iter().map(|client| client.expect("let in")).collect();
-        let (ended, mut ends) = tokio::sync::mpsc::unbounded_channel();
+        let (ended, mut ends) = tokio::sync::mpsc::channel(50);
         for mut client in clients {
             let ended = ended.clone();
             tokio::spawn(async move {
                 let code = client.closed().await;
                 let told = client.untaken_events().iter().any(invalid_connection(4501));
-                let _ = ended.send((code, told));
+                let _ = ended.send((code, told)).await;
             });
         }
         for _ in 0..49 {
@@ -235,7 +235,7 @@ async fn administration_needs_its_token() {
     let stack = Stack::builder().start().await;
     let url = format!("http://{}/admin/users/alice/presence", stack.gateways[0].management);
     let get = async |request: reqwest::RequestBuilder| request.send().await.expect("an answer").status().as_u16();
-    let client = reqwest::Client::new();
+    let client = http();
     assert_eq!(get(client.get(&url)).await, 401);
     assert_eq!(get(client.get(&url).bearer_auth("another")).await, 401);
     assert_eq!(get(client.get(&url).bearer_auth(harness::stack::ADMIN_TOKEN)).await, 200);

@@ -1,6 +1,6 @@
 //! What a client may send, and what it is answered when it sends something else.
 
-use harness::{Client, Connect, Stack, eventually, token};
+use harness::{Client, Connect, Stack, eventually, stack::http, token};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -121,7 +121,7 @@ async fn every_bad_token_is_401_and_none_is_logged() {
 async fn a_plain_http_request_is_told_what_is_wrong() {
     let stack = Stack::builder().start().await;
     let url = |path: &str| format!("http://{}{path}", stack.gateways[0].public);
-    let http = reqwest::Client::new();
+    let http = http();
     let status = async |request: reqwest::RequestBuilder| request.send().await.expect("an answer").status().as_u16();
     assert_eq!(status(http.get(url("/ws"))).await, 401);
     let token = token::token("alice", "demo", "s");

@@ -106,7 +106,7 @@ pub struct Client {
 /// What a socket received next.
 #[derive(Debug)]
 enum Received {
-    Frame(Value),
+    Frame,
     Closed(Option<u16>),
 }
 
@@ -263,11 +263,11 @@ impl Client {
                 let frame: Value = serde_json::from_str(&text).expect("every frame is JSON");
                 assert!(frame["error"]["status"].is_boolean(), "every frame has an error: {frame}");
                 let queue = if frame["event"].is_string() { &mut self.events } else { &mut self.answers };
-                queue.push_back(frame.clone());
-                Received::Frame(frame)
+                queue.push_back(frame);
+                Received::Frame
             }
             Some(Ok(Message::Close(frame))) => Received::Closed(frame.map(|CloseFrame { code, .. }| u16::from(code))),
-            Some(Ok(_)) => Received::Frame(Value::Null),
+            Some(Ok(_)) => Received::Frame,
             Some(Err(_)) | None => Received::Closed(None),
         }
     }

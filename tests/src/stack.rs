@@ -458,7 +458,7 @@ impl Pod {
 }
 
 /// An HTTP client that gives up rather than hangs.
-fn http() -> reqwest::Client {
+pub fn http() -> reqwest::Client {
     static PROVIDER: std::sync::Once = std::sync::Once::new();
     PROVIDER.call_once(|| {
         // Another part of the program may have been first; there is only one provider.
