@@ -1,17 +1,22 @@
 //! What a handler is given: the caller, the database and, for a change, a place for its events.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::Serialize;
 use shared::{
     api::{Event, MAX_EVENT_BYTES},
     bus::Bus,
-    internal::{Control, Session},
+    internal::{Control, Partition, Session},
     presence::Presence,
 };
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
-use crate::{config::Config, database::Lease, error::Error, outbox::Emission};
+use crate::{
+    config::Config,
+    database::Lease,
+    error::Error,
+    outbox::{self, Emission},
+};
 
 /// What every request of this worker shares.
 #[derive(Clone, Debug)]
@@ -82,6 +87,8 @@ pub struct Change<C = Session> {
 pub(crate) struct Effects {
     /// Into the outbox, before the commit.
     pub(crate) emissions: Vec<Emission>,
+    /// Whose outboxes have rows of this change already.
+    pub(crate) partitions: BTreeSet<Partition>,
     /// To all gateways, after the commit.
     pub(crate) announcements: Vec<Control>,
 }
@@ -134,6 +141,18 @@ impl<C> Change<C> {
             return Err(Error::too_large(message));
         }
         self.effects.emissions.push(Emission { network: network.to_owned(), recipients, name: E::NAME, payload });
+        Ok(())
+    }
+
+    /// Writes what was emitted so far into the outbox now rather than at the end, so that a change of very many objects
+    /// holds the events of a few of them only. Not after a [`Change::savepoint`] that came after an emission.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn write_events(&mut self) -> Result<(), Error> {
+        let partitions = outbox::insert(&mut self.transaction, &self.effects.emissions).await?;
+        self.effects.partitions.extend(partitions);
+        self.effects.emissions.clear();
         Ok(())
     }
 

@@ -121,7 +121,8 @@ async fn seal(
     answer: &str,
 ) -> Result<(String, BTreeSet<Partition>), Error> {
     let body = bounded_body(answer)?;
-    let partitions = outbox::insert(connection, &effects.emissions).await?;
+    let mut partitions = outbox::insert(connection, &effects.emissions).await?;
+    partitions.extend(&effects.partitions);
     match once {
         Some(once) => once.finish(connection, answer).await?,
         // PostgreSQL answers the commit of a failed transaction as if it were fine, and rolls back. A handler that
