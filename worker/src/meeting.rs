@@ -1,5 +1,104 @@
-//! The namespace `meeting`.
+//! The namespace `meeting`, and what its files share: which meeting is meant, its lock, and who may know of it.
 
-use crate::router::handlers;
+mod answer;
+mod limits;
+mod row;
+mod source;
 
-handlers! { "meeting": }
+pub(crate) mod leave;
+
+use shared::api::meeting::{
+    AcceptMeetingRequest, CreateMeeting, DeclineMeetingRequest, DeleteMeeting, GetMeeting, ListUserMeetings,
+    UpdateMeeting,
+};
+use uuid::Uuid;
+
+use crate::{context::Change, error::Error, router::handlers};
+
+handlers! { "meeting":
+    change CreateMeeting => create_meeting;
+    change UpdateMeeting => update_meeting;
+    change DeleteMeeting => delete_meeting;
+    read GetMeeting => get_meeting;
+    read ListUserMeetings => list_user_meetings;
+    change AcceptMeetingRequest => accept_meeting_request;
+    change DeclineMeetingRequest => decline_meeting_request;
+}
+
+/// The meeting that a client names. One that cannot exist is told as one that does not.
+///
+/// # Errors
+/// 404.
+fn meeting_id(text: &str) -> Result<Uuid, Error> {
+    // Only as we write it: other spellings of a UUID are other texts, and name nothing.
+    Uuid::try_parse(text).ok().filter(|id| id.to_string() == text).ok_or_else(|| Error::not_found("meeting"))
+}
+
+/// Locks the meeting until the commit and returns what is committed of it now.
+///
+/// A statement of its own: one that waits for a lock sees everything else as it was before it waited.
+///
+/// # Errors
+/// 404 when there is none in the caller's network (V1).
+async fn lock(change: &mut Change, id: Uuid) -> Result<Locked, Error> {
+    let network = change.session().network.clone();
+    sqlx::query_as(
+        "SELECT organizer_id, subject, description, color_r, color_g, color_b, color_a, starts_at, ends_at
+         FROM meetings WHERE network_id = $1 AND id = $2 FOR UPDATE",
+    )
+    .bind(network)
+    .bind(id)
+    .fetch_optional(change.connection())
+    .await?
+    .ok_or_else(|| Error::not_found("meeting"))
+}
+
+/// A meeting that nobody else can change before the commit.
+#[derive(Debug, sqlx::FromRow)]
+struct Locked {
+    organizer_id: String,
+    #[sqlx(flatten)]
+    content: row::Content,
+}
+
+/// Lets the organizer pass (M4).
+///
+/// # Errors
+/// 403 for others who see the meeting, 404 for those who do not (M6, V2).
+async fn organizer_only(change: &mut Change, id: Uuid, locked: &Locked) -> Result<(), Error> {
+    let session = change.session().clone();
+    if locked.organizer_id == session.user {
+        return Ok(());
+    }
+    let sees: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM meeting_participants WHERE network_id = $1 AND meeting_id = $2 AND user_id = $3)
+             OR EXISTS (SELECT FROM members WHERE network_id = $1 AND user_id = $3 AND is_manager)",
+    )
+    .bind(session.network)
+    .bind(id)
+    .bind(session.user)
+    .fetch_one(change.connection())
+    .await?;
+    Err(if sees { Error::forbidden("only the organizer may do this") } else { Error::not_found("meeting") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_meeting_is_named_only_as_we_write_it() {
+        assert!(meeting_id("0190b6f0-7a3c-7c1e-8000-000000000000").is_ok());
+        for other in [
+            "",
+            "lobby",
+            "0190B6F0-7A3C-7C1E-8000-000000000000",
+            "0190b6f07a3c7c1e8000000000000000",
+            "{0190b6f0-7a3c-7c1e-8000-000000000000}",
+            "urn:uuid:0190b6f0-7a3c-7c1e-8000-000000000000",
+        ] {
+            let error = meeting_id(other).expect_err("no meeting");
+            assert_eq!(error.to_string(), "404 meeting not found", "{other}");
+        }
+    }
+}

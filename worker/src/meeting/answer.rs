@@ -1,0 +1,93 @@
+//! What accepting and declining have in common: rule M5.
+
+use shared::api::{
+    NoData,
+    meeting::{MeetingData, MeetingId, OnMeetingUpdated, ParticipantStatus},
+};
+use sqlx::FromRow;
+
+use crate::{
+    context::Change,
+    error::Error,
+    meeting::{lock, meeting_id, row::Row},
+};
+
+/// Sets the caller's status in a meeting that has not ended.
+///
+/// # Errors
+/// 404 when there is no such meeting for the caller, 403 when he sees it as a manager only, 409 when he organizes it or it
+/// has ended.
+pub(crate) async fn answer(
+    change: &mut Change,
+    request: &MeetingId,
+    status: ParticipantStatus,
+) -> Result<NoData, Error> {
+    let id = meeting_id(&request.meeting_id)?;
+    lock(change, id).await?;
+    let session = change.session().clone();
+    let answered: Answered = sqlx::query_as(
+        "WITH caller AS (
+             SELECT (SELECT status FROM meeting_participants
+                     WHERE network_id = $1 AND meeting_id = $2 AND user_id = $3) AS status,
+                    EXISTS (SELECT FROM members WHERE network_id = $1 AND user_id = $3 AND is_manager) AS is_manager
+         ), answered AS (
+             UPDATE meeting_participants p SET status = $4
+             FROM meetings m
+             WHERE p.network_id = $1 AND p.meeting_id = $2 AND p.user_id = $3 AND p.status <> $4
+                 AND m.network_id = $1 AND m.id = $2
+                 AND m.organizer_id <> $3 AND m.ends_at > statement_timestamp()
+             RETURNING p.meeting_id
+         ), touched AS (
+             UPDATE meetings SET updated_at = statement_timestamp()
+             WHERE network_id = $1 AND id IN (SELECT meeting_id FROM answered)
+         )
+         SELECT d.*, c.status IS NOT NULL AS takes_part, c.is_manager, d.organizer_id = $3 AS organizes,
+                d.ends_at <= statement_timestamp() AS has_ended, EXISTS (SELECT FROM answered) AS is_change
+         FROM meeting_details d, caller c
+         WHERE d.network_id = $1 AND d.id = $2",
+    )
+    .bind(session.network)
+    .bind(id)
+    .bind(session.user)
+    .bind(status.as_str())
+    .fetch_one(change.connection())
+    .await?;
+    answered.check()?;
+    if answered.is_change {
+        let recipients = answered.row.participant_ids.clone();
+        let data = MeetingData { meeting: answered.row.into_meeting()? };
+        change.emit(recipients, &OnMeetingUpdated(data))?;
+    }
+    Ok(NoData)
+}
+
+/// What the statement found and did.
+#[derive(Debug, FromRow)]
+struct Answered {
+    takes_part: bool,
+    is_manager: bool,
+    organizes: bool,
+    has_ended: bool,
+    /// Whether the answer is another than before.
+    is_change: bool,
+    #[sqlx(flatten)]
+    row: Row,
+}
+
+impl Answered {
+    fn check(&self) -> Result<(), Error> {
+        if !self.takes_part && !self.is_manager {
+            return Err(Error::not_found("meeting"));
+        }
+        if !self.takes_part {
+            return Err(Error::forbidden("only those who are invited may answer"));
+        }
+        if self.organizes {
+            return Err(Error::conflict("the organizer takes part"));
+        }
+        if self.has_ended {
+            return Err(Error::conflict("the meeting has ended"));
+        }
+        Ok(())
+    }
+}
