@@ -2,6 +2,7 @@
 
 mod bus;
 mod end_to_end;
+mod presence;
 mod replay;
 mod servers;
 mod session;

@@ -1,14 +1,10 @@
--- Says that a gateway lives.
+-- Says that a pod lives for another lifetime, and forgets those that do not.
 --
--- KEYS[1]  the sorted set of gateways: pod -> expiry
+-- KEYS[1]  presence-pods: sorted set, pod -> when it expires, in Unix milliseconds
 -- ARGV[1]  pod
--- ARGV[2]  lifetime of the entry, in milliseconds
---
--- Returns nothing of interest.
+-- ARGV[2]  lifetime, in milliseconds
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-return 0
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)

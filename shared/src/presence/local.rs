@@ -1,7 +1,8 @@
-//! Presence in this process, for the one-process program and fast tests.
+//! Presence inside one process: for the one-process program and fast tests.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -12,103 +13,94 @@ use tokio::time::Instant;
 use super::{Claim, Engine, Entry, LIFETIME, Place, PresenceError, Renewal};
 use crate::internal::Session;
 
-/// A store in memory. Clones are the same store.
-#[derive(Clone, Debug)]
+/// The engine inside one process. Clones share what they hold.
+#[derive(Clone)]
 pub struct Local {
-    store: Arc<Mutex<Store>>,
     lifetime: Duration,
+    known: Arc<Mutex<Known>>,
 }
 
-#[derive(Debug, Default)]
-struct Store {
-    users: HashMap<String, BTreeMap<Session, Kept>>,
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Local")
+    }
+}
+
+#[derive(Default)]
+struct Known {
+    /// By user.
+    sockets: HashMap<String, BTreeMap<Session, Socket>>,
+    /// When each pod expires.
     pods: HashMap<String, Instant>,
 }
 
-#[derive(Debug)]
-struct Kept {
+struct Socket {
     place: Place,
     expires: Instant,
 }
 
 impl Default for Local {
     fn default() -> Self {
-        Self::new()
+        Self::with_lifetime(LIFETIME)
     }
 }
 
 impl Local {
-    /// An empty store.
+    /// A store of its own.
     pub fn new() -> Self {
-        Self::with_lifetime(LIFETIME)
+        Self::default()
     }
 
-    /// An empty store whose entries live so long.
+    /// A store with another lifetime of entries and pods than [`LIFETIME`].
     pub fn with_lifetime(lifetime: Duration) -> Self {
-        Self { store: Arc::default(), lifetime }
+        Self { lifetime, known: Arc::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Store> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn claim_now(&self, Entry { session, place }: Entry) -> Claim {
+    fn put(&self, Entry { session, place }: Entry) -> Claim {
         let now = Instant::now();
-        let mut store = self.lock();
-        let entries = store.users.entry(session.user.clone()).or_default();
-        entries.retain(|_, kept| kept.expires > now);
-        let before = entries.get(&session).map(|kept| &kept.place);
-        if before.is_some_and(|before| before.fence > place.fence) {
-            return Claim::Refused;
-        }
-        let replaced = before.filter(|before| before.fence < place.fence).cloned();
-        entries.insert(session, Kept { place, expires: now + self.lifetime });
+        let mut known = self.lock();
+        let sockets = known.sockets.entry(session.user.clone()).or_default();
+        sockets.retain(|_, socket| socket.expires > now);
+        let before = sockets.get(&session).map(|socket| &socket.place);
+        let replaced = match before {
+            Some(before) if before.fence > place.fence => return Claim::Refused,
+            // Its own.
+            Some(before) if before.fence == place.fence => None,
+            before => before.cloned(),
+        };
+        sockets.insert(session, Socket { place, expires: now + self.lifetime });
         Claim::Granted(replaced)
     }
-
-    fn entries_of(&self, user: &str) -> Vec<Entry> {
-        let now = Instant::now();
-        self.lock()
-            .users
-            .get(user)
-            .into_iter()
-            .flatten()
-            .filter(|(_, kept)| kept.expires > now)
-            .map(|(session, kept)| Entry { session: session.clone(), place: kept.place.clone() })
-            .collect()
-    }
-}
-
-fn ready<T: Send + 'static>(value: T) -> BoxFuture<'static, Result<T, PresenceError>> {
-    future::ready(Ok(value)).boxed()
 }
 
 impl Engine for Local {
     fn claim(&self, entry: Entry) -> BoxFuture<'_, Result<Claim, PresenceError>> {
-        ready(self.claim_now(entry))
+        done(self.put(entry))
     }
 
     fn renew(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<Vec<Renewal>, PresenceError>> {
-        let renew = |entry| match self.claim_now(entry) {
+        let renew = |entry| match self.put(entry) {
             Claim::Granted(_) => Renewal::Kept,
             Claim::Refused => Renewal::Lost,
         };
-        ready(entries.into_iter().map(renew).collect())
+        done(entries.into_iter().map(renew).collect())
     }
 
     fn release(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), PresenceError>> {
-        let mut store = self.lock();
+        let mut known = self.lock();
         for Entry { session, place } in entries {
-            if let Some(kept) = store.users.get_mut(&session.user) {
-                if kept.get(&session).is_some_and(|kept| kept.place.fence == place.fence) {
-                    kept.remove(&session);
-                }
-                if kept.is_empty() {
-                    store.users.remove(&session.user);
+            if let Some(sockets) = known.sockets.get_mut(&session.user) {
+                sockets.retain(|other, socket| *other != session || socket.place.fence != place.fence);
+                if sockets.is_empty() {
+                    known.sockets.remove(&session.user);
                 }
             }
         }
-        ready(())
+        done(())
     }
 
     fn pods_of(
@@ -116,31 +108,51 @@ impl Engine for Local {
         network: &str,
         users: Vec<String>,
     ) -> BoxFuture<'_, Result<Vec<BTreeSet<String>>, PresenceError>> {
-        let pods = |user: String| {
-            let entries = self.entries_of(&user).into_iter();
-            entries.filter(|entry| entry.session.network == network).map(|entry| entry.place.pod).collect()
+        let known = self.lock();
+        let pods = |user: &String| {
+            let in_network = known.live(user).filter(|(session, _)| session.network == network);
+            in_network.map(|(_, place)| place.pod.clone()).collect()
         };
-        ready(users.into_iter().map(pods).collect())
+        done(users.iter().map(pods).collect())
     }
 
     fn sessions_of(&self, user: &str) -> BoxFuture<'_, Result<Vec<Entry>, PresenceError>> {
-        ready(self.entries_of(user))
+        let known = self.lock();
+        let entry = |(session, place): (&Session, &Place)| Entry { session: session.clone(), place: place.clone() };
+        done(known.live(user).map(entry).collect())
     }
 
     fn announce(&self, pod: &str) -> BoxFuture<'_, Result<(), PresenceError>> {
-        self.lock().pods.insert(pod.to_owned(), Instant::now() + self.lifetime);
-        ready(())
+        let now = Instant::now();
+        let mut known = self.lock();
+        // Users who never come back would stay for ever.
+        known.sockets.retain(|_, sockets| sockets.values().any(|socket| socket.expires > now));
+        known.pods.retain(|_, expires| *expires > now);
+        known.pods.insert(pod.to_owned(), now + self.lifetime);
+        done(())
     }
 
     fn withdraw(&self, pod: &str) -> BoxFuture<'_, Result<(), PresenceError>> {
         self.lock().pods.remove(pod);
-        ready(())
+        done(())
     }
 
     fn pods(&self) -> BoxFuture<'_, Result<BTreeSet<String>, PresenceError>> {
         let now = Instant::now();
-        let mut store = self.lock();
-        store.pods.retain(|_, expires| *expires > now);
-        ready(store.pods.keys().cloned().collect())
+        let known = self.lock();
+        done(known.pods.iter().filter(|(_, expires)| **expires > now).map(|(pod, _)| pod.clone()).collect())
     }
+}
+
+impl Known {
+    /// A user's sessions that have not expired, in order.
+    fn live(&self, user: &str) -> impl Iterator<Item = (&Session, &Place)> {
+        let now = Instant::now();
+        let sockets = self.sockets.get(user).into_iter().flatten();
+        sockets.filter(move |(_, socket)| socket.expires > now).map(|(session, socket)| (session, &socket.place))
+    }
+}
+
+fn done<T: Send + 'static>(value: T) -> BoxFuture<'static, Result<T, PresenceError>> {
+    future::ready(Ok(value)).boxed()
 }
