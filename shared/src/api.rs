@@ -27,7 +27,7 @@ pub use timestamp::{LocalTimestamp, Timestamp};
 pub const NAMESPACES: &[&str] = &[meeting::NAMESPACE, social::NAMESPACE];
 
 /// The one endpoint without a namespace. It answers [`Code::VersionNotSupported`] to anyone.
-pub const TEST_VERSION_NOT_SUPPORTED: &str = "testVersionNotSupported";
+pub const TEST_VERSION_NOT_SUPPORTED: &str = <user::TestVersionNotSupported as Endpoint>::NAME;
 
 /// An answer has at most so many bytes of JSON; what would be larger is 413.
 pub const MAX_ANSWER_BYTES: usize = 768 * 1024;

@@ -66,7 +66,7 @@ impl Avatar3D {
     }
 }
 
-/// "map[string]{ custom structure }": a JSON object of the clients' own, kept as the text that came.
+/// `map[string]{ custom structure }`: a JSON object of the clients' own, kept as the text that came.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 pub struct CustomMap(Box<RawValue>);

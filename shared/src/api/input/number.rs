@@ -8,7 +8,6 @@ pub(super) fn whole(json: &str) -> Option<i128> {
     };
     let (mantissa, exponent) = digits.split_once(['e', 'E']).unwrap_or((digits, "0"));
     let (before, after) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let after = after.trim_end_matches('0');
     if before.bytes().chain(after.bytes()).all(|b| b == b'0') {
         return Some(0);
     }

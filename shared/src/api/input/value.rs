@@ -181,7 +181,8 @@ impl<'de> Deserializer<'de> for Value<'de, '_> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, InputError> {
-        if self.json == "null" { visitor.visit_none() } else { visitor.visit_some(self) }
+        // A field that is `null` has been left out before: it reads as missing.
+        visitor.visit_some(self)
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
