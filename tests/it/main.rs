@@ -7,3 +7,4 @@ mod replay;
 mod servers;
 mod session;
 mod wire;
+mod worker;

@@ -14,6 +14,14 @@ use std::{num::NonZeroUsize, time::Duration};
 use clap::{ArgAction, Args, ValueEnum};
 use shared::config::{Common, duration};
 
+/// Where the database is.
+#[derive(Args, Clone, Debug)]
+pub struct Database {
+    /// PostgreSQL database, such as postgres://user:password@host/database
+    #[arg(long, env = "CONVENE_DATABASE_URL", hide_env_values = true)]
+    pub database_url: DatabaseUrl,
+}
+
 /// Settings of a worker.
 #[derive(Args, Clone, Debug)]
 pub struct Config {

@@ -85,12 +85,14 @@ pub async fn run(management: TcpListener, config: Config, parts: Parts, shutdown
     let background = CancellationToken::new();
     let _end = background.clone().drop_guard();
     let (reports, known) = watch::channel(Report::default());
-    let routes = Management { metrics: parts.metrics, reports: known.clone(), drain: shutdown.drain.clone() };
+    let (serving, is_serving) = watch::channel(false);
+    let drain = shutdown.drain.clone();
+    let routes = Management { metrics: parts.metrics, reports: known.clone(), is_serving, drain };
     let listening = axum::serve(management, management::router(routes));
     tokio::spawn(background.clone().run_until_cancelled_owned(async move { listening.await }));
     tokio::spawn(readiness::watch(context.clone(), options.clone(), reports, background.clone()));
 
-    let service = Service::new(context, options, shutdown.clone());
+    let service = Service::new(context, options, serving, shutdown.clone());
     let outcome = shutdown.stop.run_until_cancelled(Box::pin(service.run(known))).await;
     // Connections are closed in good order, but a server that does not answer is not waited for.
     let _ = timeout(GOODBYE, pool.close()).await;

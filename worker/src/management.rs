@@ -11,14 +11,27 @@ use shared::metrics::Metrics;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::readiness::Report;
+use crate::readiness::{Report, Stage};
 
 /// What the routes show.
 #[derive(Clone)]
 pub(crate) struct Management {
     pub(crate) metrics: Metrics,
     pub(crate) reports: watch::Receiver<Report>,
+    pub(crate) is_serving: watch::Receiver<bool>,
     pub(crate) drain: CancellationToken,
+}
+
+impl Management {
+    fn stage(&self) -> Stage {
+        if self.drain.is_cancelled() {
+            Stage::Draining
+        } else if *self.is_serving.borrow() {
+            Stage::Serving
+        } else {
+            Stage::Waiting
+        }
+    }
 }
 
 /// The routes for operators.
@@ -36,11 +49,10 @@ async fn live() -> &'static str {
 }
 
 async fn ready(State(management): State<Management>) -> impl IntoResponse {
-    let is_draining = management.drain.is_cancelled();
+    let stage = management.stage();
     let report = management.reports.borrow().clone();
-    let is_ready = report.is_ready() && !is_draining;
-    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(report.to_json(is_draining)))
+    let status = if report.is_ready(stage) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(report.to_json(stage)))
 }
 
 async fn metrics(State(management): State<Management>) -> impl IntoResponse {

@@ -40,6 +40,17 @@ const BELIEVED: u32 = 3;
 /// A worker whose clock differs by as much from PostgreSQL's must not work.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
 
+/// What a worker is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Nothing is sent here yet, or for now.
+    Waiting,
+    /// Requests are taken.
+    Serving,
+    /// Told to go.
+    Draining,
+}
+
 /// What is known of the things that a worker needs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Report {
@@ -82,16 +93,16 @@ impl Report {
         self.database.is_good && self.schema.is_good && self.clock.is_good
     }
 
-    /// Whether the worker can do its work.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.may_serve() && self.bus.is_good
+    /// Whether the worker can do its work now.
+    pub(crate) fn is_ready(&self, stage: Stage) -> bool {
+        stage == Stage::Serving && self.may_serve() && self.bus.is_good
     }
 
-    /// As `/readyz` shows it.
-    pub(crate) fn to_json(&self, is_draining: bool) -> Value {
+    /// As `/readyz` shows it: whether all is well while the worker is at this stage, and why not.
+    pub(crate) fn to_json(&self, stage: Stage) -> Value {
         json!({
-            "ready": self.is_ready() && !is_draining,
-            "draining": is_draining,
+            "ready": self.is_ready(stage),
+            "draining": stage == Stage::Draining,
             "dependencies": {
                 "database": self.database.said(),
                 "schema": self.schema.said(),
@@ -244,15 +255,17 @@ mod tests {
     }
 
     #[test]
-    fn presence_alone_does_not_make_a_worker_unready_and_draining_does() {
+    fn a_worker_is_ready_while_it_serves_and_all_but_presence_is_there() {
         let mut report = Report::default();
         report.see_database(look(Schema::Fits(4), 0));
-        assert_eq!(report.to_json(false)["ready"], false, "the bus is not up");
+        assert_eq!(report.to_json(Stage::Serving)["ready"], false, "the bus is not up");
         report.bus.see(Ok(String::new()));
-        let shown = report.to_json(false);
+        let shown = report.to_json(Stage::Serving);
         assert_eq!(shown["ready"], true);
         assert_ne!(shown["dependencies"]["presence"], "ok");
         assert_eq!(shown["dependencies"]["database"], "ok");
-        assert_eq!(report.to_json(true)["ready"], false);
+        for stage in [Stage::Waiting, Stage::Draining] {
+            assert_eq!(report.to_json(stage)["ready"], false, "{stage:?}");
+        }
     }
 }

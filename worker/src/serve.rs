@@ -29,7 +29,7 @@ use shared::{
     internal::{Call, Session},
     telemetry,
 };
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument as _, Span, info_span};
 
@@ -117,6 +117,7 @@ impl Server {
     }
 
     /// Takes requests until `until`, and returns when the last of them has been taken; they may still be worked on.
+    /// `is_serving` is true in between.
     ///
     /// # Errors
     /// The bus was closed for good.
@@ -124,6 +125,7 @@ impl Server {
         self: &Arc<Self>,
         namespaces: &[Handlers],
         until: &CancellationToken,
+        is_serving: &watch::Sender<bool>,
     ) -> Result<(), BusError> {
         let bus = &self.context.bus;
         let mut receivers = Vec::new();
@@ -134,7 +136,11 @@ impl Server {
             let internal = bus.serve(Subject::internal_all(handlers.namespace), &group).await?;
             receivers.push(self.receive(handlers, Origin::Gateways, internal, until));
         }
+        // While the bus is away it has not taken them; then the worker is unready for that.
+        let _ = bus.flush().await;
+        is_serving.send_replace(true);
         join_all(receivers).await;
+        is_serving.send_replace(false);
         Ok(())
     }
 

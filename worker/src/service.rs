@@ -35,17 +35,23 @@ pub(crate) struct Service {
     options: PgConnectOptions,
     handlers: Vec<Handlers>,
     server: Arc<Server>,
+    is_serving: watch::Sender<bool>,
     shutdown: Shutdown,
 }
 
 impl Service {
-    /// `options` are for sessions beside the pool.
-    pub(crate) fn new(context: Arc<Context>, options: PgConnectOptions, shutdown: Shutdown) -> Self {
+    /// `options` are for sessions beside the pool; `is_serving` says whether requests are taken.
+    pub(crate) fn new(
+        context: Arc<Context>,
+        options: PgConnectOptions,
+        is_serving: watch::Sender<bool>,
+        shutdown: Shutdown,
+    ) -> Self {
         let config = &context.config;
         let slots = config.max_concurrency.map_or(SLOTS_PER_CONNECTION * database::pool_size(), usize::from);
         let handlers = handlers(&config.namespaces);
         let server = Server::new(context.clone(), slots, shutdown.stop.clone());
-        Self { context, options, handlers, server, shutdown }
+        Self { context, options, handlers, server, is_serving, shutdown }
     }
 
     /// Returns when everything is drained.
@@ -89,7 +95,7 @@ impl Service {
             }
             let duties = Duties::begin(self);
             let until = CancellationToken::new();
-            let serving = self.server.serve(&self.handlers, &until);
+            let serving = self.server.serve(&self.handlers, &until, &self.is_serving);
             tokio::pin!(serving);
             let is_leaving = tokio::select! {
                 served = &mut serving => return served.map(|()| None).context(BUS_CLOSED),

@@ -1,0 +1,6 @@
+//! A worker on a real database, asked over the bus as gateways ask it.
+
+mod connect;
+mod database;
+mod serving;
+mod world;

@@ -1,0 +1,89 @@
+//! A worker whose schema is not there, not its own, or whose database comes and goes.
+
+use futures::future::join_all;
+use harness::{Servers, eventually};
+use shared::{api::Code, bus::BusError, internal::ProfileClaims};
+
+use super::world::{World, call, session, subject};
+
+async fn nobody_serves(world: &World) {
+    let call = call(Some(session("alice")), "");
+    let asked = world.send(subject("meeting:getMeeting"), &call, b"{}".to_vec()).await;
+    assert_eq!(asked.expect_err("nobody serves"), BusError::NoResponders);
+}
+
+#[tokio::test]
+async fn without_its_schema_a_worker_lives_and_serves_nothing_until_somebody_brings_it() {
+    let world = World::without_schema(Servers::shared().await.isolated().await);
+    let worker = world.start(&[]).await;
+    let unready = eventually!(worker.get("/readyz").await, |(_, body)| body.contains("no schema"));
+    assert_eq!(unready.0, 503);
+    assert_eq!(worker.get("/livez").await.0, 200);
+    nobody_serves(&world).await;
+    world.migrate().await;
+    worker.ready().await;
+    world.connect(&session("alice"), ProfileClaims::default()).await.expect_err("there is no network");
+
+    world.execute("UPDATE _sqlx_migrations SET checksum = 'x' WHERE version = 1").await;
+    eventually!(worker.get("/readyz").await, |(status, body)| *status == 503 && body.contains("migration 1 is not"));
+    let served =
+        async || world.bus.request(subject("meeting:get"), Default::default(), "", super::world::PATIENCE).await;
+    eventually!(served().await.err(), |error| *error == Some(BusError::NoResponders));
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn a_worker_serves_on_the_next_newer_schema_and_on_none_beyond() {
+    let world = World::new().await;
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 SELECT max(version) + 1, 'newer', true, 'x', 0 FROM _sqlx_migrations";
+    world.execute(newer).await;
+    let worker = world.worker(&["--migrate"]).await;
+    world.connect(&session("alice"), ProfileClaims::default()).await.expect("served");
+    world.execute(newer).await;
+    eventually!(worker.get("/readyz").await, |(status, body)| *status == 503 && body.contains("2 newer"));
+    let late = world.start(&["--migrate"]).await;
+    let error = late.ended().await.expect_err("it can not bring this schema up to date");
+    assert!(format!("{error:#}").contains("2 newer"), "{error:#}");
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn many_bring_the_schema_up_to_date_at_once() {
+    let world = World::without_schema(Servers::shared().await.isolated().await);
+    join_all((0..6).map(|_| world.migrate())).await;
+    assert_eq!(world.count("SELECT count(*) FROM networks").await, 0);
+}
+
+#[tokio::test]
+async fn no_request_meets_a_connection_of_before_a_restart_and_a_database_that_is_away_is_503() {
+    let servers = Servers::start_own().await;
+    let world = World::without_schema(servers.isolated().await);
+    servers.postgres.stop().await;
+    let worker = world.start(&["--migrate"]).await;
+    eventually!(worker.get("/readyz").await.0, |status| *status == 503);
+    servers.postgres.start().await;
+    worker.ready().await;
+    world.execute("INSERT INTO networks (id, partition, epoch) VALUES ('demo', 7, 'e1')").await;
+    world.user("alice", "demo").await;
+
+    let connect = async || world.connect(&session("alice"), ProfileClaims::default()).await;
+    // Fills the pool with connections that the restart makes stale.
+    let before = join_all((0..20).map(|_| connect())).await;
+    let fence = before.into_iter().map(|connected| connected.expect("let in").fence).max().expect("a fence");
+    servers.postgres.restart().await;
+    worker.ready().await;
+    for after in join_all((0..20).map(|_| connect())).await {
+        assert!(after.expect("let in").fence > fence, "I9");
+    }
+
+    servers.postgres.stop().await;
+    assert_eq!(connect().await.expect_err("the database is away").code, Code::Unavailable);
+    let report = eventually!(worker.get("/readyz").await, |(status, _)| *status == 503);
+    assert_eq!(worker.get("/livez").await.0, 200);
+    assert!(!report.1.contains("convene:"), "no password: {}", report.1);
+    servers.postgres.start().await;
+    worker.ready().await;
+    eventually!(connect().await.is_ok());
+    worker.drain().await;
+}
