@@ -2,5 +2,6 @@
 
 mod connect;
 mod database;
+mod retries;
 mod serving;
 mod world;

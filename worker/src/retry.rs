@@ -24,7 +24,8 @@ const MOST_CHARACTERS: usize = 128;
 pub(crate) struct Once {
     session: Session,
     event_id: String,
-    endpoint: &'static str,
+    /// `namespace:method`.
+    endpoint: String,
     digest: [u8; 32],
 }
 
@@ -42,12 +43,7 @@ impl Once {
     ///
     /// # Errors
     /// 400 when `event.id` is too long or holds a control character, or `data` is not JSON.
-    pub(crate) fn new(
-        session: &Session,
-        event_id: &str,
-        endpoint: &'static str,
-        data: &[u8],
-    ) -> Result<Option<Self>, Error> {
+    pub(crate) fn new(session: &Session, event_id: &str, endpoint: String, data: &[u8]) -> Result<Option<Self>, Error> {
         if event_id.is_empty() {
             return Ok(None);
         }
@@ -77,7 +73,7 @@ impl Once {
             .bind(&self.session.user)
             .bind(&self.session.sid)
             .bind(&self.event_id)
-            .bind(self.endpoint)
+            .bind(&self.endpoint)
             .bind(&self.digest[..])
             .execute(&mut *connection)
             .await?;
@@ -297,7 +293,7 @@ mod tests {
     #[test]
     fn an_event_id_that_is_too_long_or_holds_control_characters_is_400() {
         let session = Session { network: "n".to_owned(), user: "u".to_owned(), sid: "s".to_owned() };
-        let once = |id: &str| Once::new(&session, id, "meeting:createMeeting", b"{}");
+        let once = |id: &str| Once::new(&session, id, "meeting:createMeeting".to_owned(), b"{}");
         assert!(once("").expect("nothing to remember").is_none());
         assert!(once(&"ж".repeat(128)).expect("128 characters").is_some());
         for id in ["ж".repeat(129), "a\nb".to_owned(), "\u{85}".to_owned()] {

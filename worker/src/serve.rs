@@ -259,7 +259,8 @@ impl Server {
             match &job.work {
                 Work::Client { method, session, event_id } => {
                     span.record("event_id", event_id);
-                    let once = Once::new(session, event_id, method.name, &job.data)?;
+                    let endpoint = format!("{}:{}", job.namespace, method.name);
+                    let once = Once::new(session, event_id, endpoint, &job.data)?;
                     run(&self.context, &method.route, session, once.as_ref(), &job.data, job.deadline).await
                 }
                 Work::Gateway { method } => {

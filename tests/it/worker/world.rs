@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 use clap::Parser;
-use harness::{Isolated, Servers, eventually};
+use harness::{Isolated, Servers, eventually, stack::http};
 use serde::Deserialize;
 use serde_json::Value;
 use shared::{
@@ -179,10 +179,7 @@ impl Worker {
     }
 
     pub async fn get(&self, path: &str) -> (u16, String) {
-        // Another test of this process may have been first; there is only one provider.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client");
-        let response = client.get(format!("http://{}{path}", self.management)).send().await.expect("an answer");
+        let response = http().get(format!("http://{}{path}", self.management)).send().await.expect("an answer");
         (response.status().as_u16(), response.text().await.expect("a text"))
     }
 

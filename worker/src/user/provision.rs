@@ -6,6 +6,8 @@ use shared::{
 };
 use sqlx::PgConnection;
 
+use crate::directory::member::verified_email;
+
 /// A claim with more characters says nothing. The longest e-mail address has 254.
 const MOST_CHARACTERS: usize = 1000;
 
@@ -38,7 +40,7 @@ pub(super) async fn provision(
     .bind(text(&claims.given_name))
     .bind(text(&claims.family_name))
     .bind(email.unwrap_or_default())
-    .bind(email.filter(|_| claims.email_verified).map(str::to_lowercase))
+    .bind(verified_email(email.unwrap_or_default(), claims.email_verified))
     .bind(text(&claims.phone_number))
     .bind(text(&claims.picture))
     .bind(zone(&claims.zoneinfo))
