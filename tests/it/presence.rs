@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use futures::future::join_all;
-use harness::{Servers, eventually};
+use harness::{Server, Servers, eventually};
 use rand::seq::SliceRandom as _;
 use shared::{
     internal::Session,
@@ -15,7 +15,7 @@ macro_rules! on_both_engines {
         mod on_redis {
             $(#[tokio::test]
             async fn $name() {
-                let url = super::Servers::shared().await.isolated().await.redis_url;
+                let url = super::Servers::shared().await.redis.new_url();
                 let connect = |lifetime| super::Redis::with_lifetime(&url, lifetime).expect("a good URL");
                 super::$name(&connect).await;
             })+
@@ -277,7 +277,7 @@ mod with_a_server_that_fails {
 
     #[tokio::test]
     async fn a_flushed_store_is_filled_again_by_renewals_and_fences_still_hold() {
-        let url = Servers::shared().await.isolated().await.redis_url;
+        let url = Servers::shared().await.redis.new_url();
         let presence = Redis::connect(&url).expect("a good URL");
         presence.claim(alice("a", 1)).await.expect("an answer");
         presence.announce("a").await.expect("an answer");
@@ -291,7 +291,7 @@ mod with_a_server_that_fails {
 
     #[tokio::test]
     async fn nothing_is_left_when_everybody_is_dead() {
-        let url = Servers::shared().await.isolated().await.redis_url;
+        let url = Servers::shared().await.redis.new_url();
         let presence = Redis::with_lifetime(&url, BRIEF).expect("a good URL");
         for fence in 1..=20 {
             presence.claim(entry("demo", "alice", &fence.to_string(), "a", fence)).await.expect("an answer");
@@ -302,17 +302,17 @@ mod with_a_server_that_fails {
 
     #[tokio::test]
     async fn a_store_that_is_away_is_an_error_and_then_works_again() {
-        let servers = Servers::start_own().await;
-        let url = servers.isolated().await.redis_url;
-        servers.redis.stop().await;
+        let server = Server::redis().await;
+        let url = server.new_url();
+        server.stop().await;
         let presence = Redis::connect(&url).expect("a good URL");
         let error = presence.pods().await.expect_err("it is away");
         assert!(error.0.contains("refused"), "{error}");
-        servers.redis.start().await;
+        server.start().await;
         eventually!(presence.pods().await.is_ok());
         presence.claim(alice("a", 1)).await.expect("an answer");
 
-        servers.redis.restart().await;
+        server.restart().await;
         // Scripts and entries are forgotten.
         eventually!(presence.renew(vec![alice("a", 1)]).await.ok(), |renewals| *renewals == Some(vec![Renewal::Kept]));
         assert_eq!(pods_of(&presence, "demo", "alice").await, ["a"]);
@@ -320,14 +320,14 @@ mod with_a_server_that_fails {
 
     #[tokio::test]
     async fn a_store_that_hangs_is_given_up_and_taken_again() {
-        let servers = Servers::start_own().await;
-        let url = servers.isolated().await.redis_url;
+        let server = Server::redis().await;
+        let url = server.new_url();
         let presence = Redis::connect(&url).expect("a good URL");
         presence.pods().await.expect("an answer");
-        servers.redis.pause().await;
+        server.pause().await;
         presence.claim(alice("a", 1)).await.expect_err("it hangs");
         eventually!(presence.pods().await.expect_err("it hangs").0, |reason| reason != "no answer in time");
-        servers.redis.resume().await;
+        server.resume().await;
         eventually!(presence.claim(alice("b", 2)).await.is_ok());
     }
 

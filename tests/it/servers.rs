@@ -1,9 +1,10 @@
 //! What the other tests rely on of the servers they get.
 
-use std::time::Duration;
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio, time::Duration};
 
-use harness::{Servers, servers::nats_client};
+use harness::{Servers, eventually, servers::nats_client};
 use sqlx::{Connection as _, PgConnection};
+use tokio::process::Command;
 
 async fn answers(database_url: &str) -> Result<i32, sqlx::Error> {
     let mut connection = PgConnection::connect(database_url).await?;
@@ -63,4 +64,47 @@ async fn a_server_of_ones_own_can_be_stopped_paused_and_killed() {
     servers.redis.restart().await;
     servers.nats.restart().await;
     nats_client(&mine.nats_url).await.expect("NATS on the same port");
+}
+
+/// Names the folder of the copy of this program that is killed, and is set in that copy only.
+const VICTIM: &str = "CONVENE_TESTS_VICTIM";
+
+#[tokio::test]
+async fn a_killed_test_process_leaves_neither_servers_nor_folders_behind() {
+    if let Some(folder) = std::env::var_os(VICTIM) {
+        let _servers = Servers::start_own().await;
+        fs::write(Path::new(&folder).join("up"), "").expect("a file");
+        std::future::pending::<()>().await;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    // The servers may run as another user.
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("permissions");
+    let mut victim = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "servers::a_killed_test_process_leaves_neither_servers_nor_folders_behind"])
+        .env(VICTIM, folder.path())
+        .env("TMPDIR", folder.path())
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("a copy of this program");
+    eventually!(folder.path().join("up").is_file());
+    assert_eq!(folders_in(folder.path()), 3);
+    assert!(processes_in(folder.path()) > 3, "the shells, and the servers");
+    victim.kill().await.expect("it is killed");
+    eventually!((folders_in(folder.path()), processes_in(folder.path())), |left| *left == (0, 0));
+}
+
+fn folders_in(folder: &Path) -> usize {
+    fs::read_dir(folder)
+        .expect("the folder")
+        .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().is_dir()))
+        .count()
+}
+
+/// How many processes work below a folder.
+fn processes_in(folder: &Path) -> usize {
+    let processes = fs::read_dir("/proc").expect("/proc").flatten();
+    processes
+        .filter(|process| fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder)))
+        .count()
 }

@@ -94,7 +94,7 @@ impl Builder {
     pub async fn start(self) -> Stack {
         let servers = match self.servers {
             Some(servers) => servers,
-            None => Servers::shared().await.isolated().await,
+            None => Servers::shared().await.isolated_with_schema().await,
         };
         let common = [
             "--drain-delay=0s",
