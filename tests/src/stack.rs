@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context as _;
 use clap::Parser;
 use serde_json::{Value, json};
-use shared::{bus::nats::Nats, lifecycle::Shutdown, metrics::Metrics, presence::redis::Redis};
+use shared::{bus::nats::Nats, lifecycle::Shutdown, metrics::Metrics, presence::redis::Redis, telemetry};
 use tokio::{
     net::TcpListener,
     process::{Child, Command},
@@ -349,6 +349,8 @@ impl Pod {
         let task = match self.kind {
             Kind::Gateway => {
                 let settings = GatewaySettings::try_parse_from(args())?;
+                // `RUST_LOG` shows what the pods of this process log.
+                let _ = telemetry::init("test", "test", "off", &settings.config.common)?;
                 let listeners = gateway::Listeners {
                     public: TcpListener::bind(self.public).await?,
                     management: TcpListener::bind(self.management).await?,
