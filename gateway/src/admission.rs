@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     Gateway,
-    auth::{Verified, token_of},
+    auth::{Unauthorized, Verified, token_of},
     hub::{Registered, Socket},
     transport::Protocol,
 };
@@ -101,12 +101,15 @@ pub struct Hello {
 /// Checks the token of an HTTP request.
 ///
 /// # Errors
-/// [`Refusal::Unauthorized`]
+/// [`Refusal::Unauthorized`]; [`Refusal::Unavailable`] when the key that it would be checked with can not be read.
 pub async fn authenticate(gateway: &Gateway, headers: &HeaderMap, query: Option<&str>) -> Result<Verified, Refusal> {
     let token = token_of(headers, query).ok_or(Refusal::Unauthorized)?;
     gateway.authenticator.authenticate(&token, SystemTime::now()).await.map_err(|reason| {
         tracing::debug!(%reason, "a token was refused");
-        Refusal::Unauthorized
+        match reason {
+            Unauthorized::KeysAway => Refusal::Unavailable("tokens can not be checked now"),
+            _ => Refusal::Unauthorized,
+        }
     })
 }
 
