@@ -69,7 +69,7 @@ async fn an_unknown_last_event_id_is_answered_with_resync_required() {
 
 #[tokio::test]
 async fn hundreds_of_missed_events_come_page_by_page_while_more_happen() {
-    let stack = Stack::builder().gateways(2).start().await;
+    let stack = Stack::builder().gateways(2).gateway_arg("--rate-limit=100000").start().await;
     let mut alice = stack.client(0, "alice").await;
     let mut bob = stack.connect(1, "bob").open().await.expect("let in");
     let last = bob.event("user_info").await["lastEventId"].as_str().expect("an id").to_owned();

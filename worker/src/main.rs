@@ -3,22 +3,18 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result};
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use shared::{
     bus::nats::Nats, config::Servers, lifecycle::Shutdown, metrics::Metrics, presence::redis::Redis, telemetry,
 };
 use tokio::net::TcpListener;
 use worker::{Config, Parts, config::Database, database};
 
-/// Does what clients ask for, and knows PostgreSQL
-#[derive(Debug, Parser)]
-#[command(name = "convene-worker", version = shared::config::version())]
-#[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
-struct Settings {
-    #[command(subcommand)]
-    instead: Option<Instead>,
-    #[command(flatten)]
-    serve: Option<Serve>,
+/// What the process is to do.
+#[derive(Debug)]
+enum Settings {
+    Serve(Box<Serve>),
+    Instead(Instead),
 }
 
 /// What is done instead of serving.
@@ -30,6 +26,7 @@ enum Instead {
     NewEpoch(Database),
 }
 
+/// Does what clients ask for, and knows PostgreSQL
 #[derive(Args, Debug)]
 struct Serve {
     /// Where health and metrics are served
@@ -41,14 +38,45 @@ struct Serve {
     config: Config,
 }
 
+// Written out because a derived optional part counts as absent when all of its settings come from the environment.
+impl CommandFactory for Settings {
+    fn command() -> Command {
+        let command = Command::new("convene-worker").version(shared::config::version());
+        Serve::augment_args(Instead::augment_subcommands(command))
+            .subcommand_required(false)
+            .arg_required_else_help(false)
+            .subcommand_negates_reqs(true)
+            .args_conflicts_with_subcommands(true)
+    }
+
+    fn command_for_update() -> Command {
+        Self::command()
+    }
+}
+
+impl FromArgMatches for Settings {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        if matches.subcommand_name().is_some() {
+            Instead::from_arg_matches(matches).map(Self::Instead)
+        } else {
+            Serve::from_arg_matches(matches).map(|serve| Self::Serve(Box::new(serve)))
+        }
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Parser for Settings {}
+
 #[tokio::main]
 async fn main() -> Result<()> {
-    let settings: Settings = shared::config::parse();
-    match (settings.instead, settings.serve) {
-        (Some(Instead::Migrate(database)), _) => database::migrate(&database.database_url).await,
-        (Some(Instead::NewEpoch(database)), _) => database::new_epoch(&database.database_url).await.map(drop),
-        (None, Some(serve)) => run(serve).await,
-        (None, None) => anyhow::bail!("settings are missing"),
+    match shared::config::parse() {
+        Settings::Serve(serve) => run(*serve).await,
+        Settings::Instead(Instead::Migrate(database)) => database::migrate(&database.database_url).await,
+        Settings::Instead(Instead::NewEpoch(database)) => database::new_epoch(&database.database_url).await.map(drop),
     }
 }
 
