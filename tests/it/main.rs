@@ -3,6 +3,7 @@
 mod bus;
 mod end_to_end;
 mod presence;
+mod relay_killed;
 mod replay;
 mod servers;
 mod session;

@@ -40,6 +40,7 @@ pub struct Builder {
     processes: bool,
     gateway_args: Vec<String>,
     worker_args: Vec<String>,
+    own_args: Vec<(usize, String)>,
     servers: Option<Isolated>,
     is_seeded: bool,
 }
@@ -72,6 +73,12 @@ impl Builder {
     /// With a setting for the workers.
     pub fn worker_arg(mut self, arg: &str) -> Self {
         self.worker_args.push(arg.to_owned());
+        self
+    }
+
+    /// With a setting for one of the workers, such as `--namespaces=events`.
+    pub fn arg_of_worker(mut self, index: usize, arg: &str) -> Self {
+        self.own_args.push((index, arg.to_owned()));
         self
     }
 
@@ -113,12 +120,11 @@ impl Builder {
                 .map(|index| Pod::new(kind, index, args, self.processes, logs.path().to_owned()))
                 .collect::<Vec<_>>()
         };
-        let stack = Stack {
-            gateways: pods(Kind::Gateway, self.gateways, &gateway_args),
-            workers: pods(Kind::Worker, self.workers, &worker_args),
-            servers,
-            logs,
-        };
+        let mut workers = pods(Kind::Worker, self.workers, &worker_args);
+        for (index, arg) in self.own_args {
+            workers[index].args.push(arg);
+        }
+        let stack = Stack { gateways: pods(Kind::Gateway, self.gateways, &gateway_args), workers, servers, logs };
         for pod in stack.workers.iter().chain(&stack.gateways) {
             pod.start().await;
         }
@@ -153,6 +159,7 @@ impl Stack {
             processes: false,
             gateway_args: Vec::new(),
             worker_args: Vec::new(),
+            own_args: Vec::new(),
             servers: None,
             is_seeded: true,
         }
