@@ -31,6 +31,10 @@ use crate::{
 /// reset the connection, and the client would never see the code.
 const CLOSING: Duration = Duration::from_secs(2);
 
+/// A client that reads too slowly has what is already on its way before it: it is given so long to get to the close frame.
+/// Its queue is gone by then, so waiting costs next to nothing.
+const CATCHING_UP: Duration = Duration::from_secs(20);
+
 /// What is queued when an idle ending begins must be written within this.
 const FLUSHING: Duration = Duration::from_secs(5);
 
@@ -81,7 +85,7 @@ async fn listen(
 }
 
 /// Closing a socket takes so long at most, once its requests are answered.
-pub const CLOSE_PATIENCE: Duration = FLUSHING.saturating_add(CLOSING).saturating_add(CLOSING);
+pub const CLOSE_PATIENCE: Duration = FLUSHING.saturating_add(CLOSING.saturating_mul(2));
 
 /// How the talk was over.
 enum Ended {
@@ -295,7 +299,8 @@ async fn hang_up(mut writer: Writer, mut stream: SplitStream<WebSocket>, close: 
     // Reading goes on meanwhile: a client that writes before it reads would never come to hear it.
     let silence = async { while let Some(Ok(_)) = stream.next().await {} };
     let said = async {
-        let _ = timeout(CLOSING, farewell).await;
+        let patience = if close == Close::SlowConsumer { CATCHING_UP } else { CLOSING };
+        let _ = timeout(patience, farewell).await;
         sleep(CLOSING).await;
     };
     future::select(pin!(silence), pin!(said)).await;

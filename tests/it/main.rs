@@ -7,5 +7,6 @@ mod relay_killed;
 mod replay;
 mod servers;
 mod session;
+mod slow;
 mod wire;
 mod worker;

@@ -5,11 +5,11 @@ use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::{
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::{Instant, timeout_at},
 };
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async,
+    WebSocketStream, client_async,
     tungstenite::{self, Message, client::IntoClientRequest as _, http::HeaderValue, protocol::CloseFrame},
 };
 
@@ -22,6 +22,7 @@ pub struct Connect {
     path: String,
     headers: Vec<(&'static str, String)>,
     query: Vec<(&'static str, String)>,
+    receive_buffer: Option<u32>,
 }
 
 /// The answer to an upgrade that was refused.
@@ -38,7 +39,7 @@ pub struct Refused {
 impl Connect {
     /// To `/ws` of a gateway's public listener.
     pub fn to(address: SocketAddr) -> Self {
-        Self { address, path: "/ws".to_owned(), headers: Vec::new(), query: Vec::new() }
+        Self { address, path: "/ws".to_owned(), headers: Vec::new(), query: Vec::new(), receive_buffer: None }
     }
 
     /// With this token as bearer.
@@ -63,6 +64,12 @@ impl Connect {
         self.query("lastEventId", id)
     }
 
+    /// With a receive buffer of so many bytes, so that a client that does not read is soon noticed.
+    pub fn receive_buffer(mut self, bytes: u32) -> Self {
+        self.receive_buffer = Some(bytes);
+        self
+    }
+
     /// Connects, or is refused.
     ///
     /// # Errors
@@ -79,7 +86,12 @@ impl Connect {
         for (name, value) in self.headers {
             request.headers_mut().insert(name, HeaderValue::from_str(&value).expect("a header value"));
         }
-        match connect_async(request).await {
+        let tcp = TcpSocket::new_v4().expect("a socket");
+        if let Some(bytes) = self.receive_buffer {
+            tcp.set_recv_buffer_size(bytes).expect("a size");
+        }
+        let tcp = tcp.connect(self.address).await.expect("the gateway listens");
+        match client_async(request, tcp).await {
             Ok((socket, _)) => Ok(Client { socket, events: VecDeque::new(), answers: VecDeque::new(), next_id: 1 }),
             Err(tungstenite::Error::Http(response)) => Err(Refused {
                 status: response.status().as_u16(),
@@ -97,7 +109,7 @@ impl Connect {
 /// An open socket.
 #[derive(Debug)]
 pub struct Client {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: WebSocketStream<TcpStream>,
     events: VecDeque<Value>,
     answers: VecDeque<Value>,
     next_id: u64,

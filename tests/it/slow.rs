@@ -1,0 +1,54 @@
+//! Clients that read too slowly, or not at all.
+
+use harness::{Client, Stack};
+use serde_json::{Value, json};
+
+/// A meeting that Bob is invited to, and its id.
+async fn meeting(alice: &mut Client) -> Value {
+    let meeting = json!({"sourceType": "room", "sourceIds": ["lobby"], "subject": "0", "invitedUserIds": ["bob"],
+        "startDate": "2099-01-01T10:00:00Z", "endDate": "2099-01-01T11:00:00Z"});
+    alice.ask("meeting:createMeeting", meeting).await["meeting"]["meetingId"].take()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_client_is_closed_with_4008_and_gets_the_rest_when_it_comes_back() {
+    let stack = Stack::builder().gateway_arg("--rate-limit=100000").start().await;
+    let mut alice = stack.client(0, "alice").await;
+    let mut bob = stack.connect(0, "bob").receive_buffer(4096).open().await.expect("let in");
+    bob.event("user_info").await;
+    let id = meeting(&mut alice).await;
+    // More than the kernel and the outbox take together.
+    let large = "😀".repeat(10_000);
+    for n in 1..=250 {
+        alice
+            .ask("meeting:updateMeeting", json!({"meetingId": id, "subject": n.to_string(), "description": large}))
+            .await;
+    }
+    assert_eq!(bob.closed().await, Some(4008));
+    let read = bob.untaken_events();
+    assert!(read.len() < 251, "he was not slow");
+    let last = read.last().expect("some came")["eventId"].as_str().expect("an id").to_owned();
+
+    let mut bob = stack.connect(0, "bob").last_event_id(&last).open().await.expect("let in");
+    bob.event("user_info").await;
+    let mut events = read;
+    while events.len() < 251 {
+        events.push(bob.next_event().await);
+    }
+    let subjects: Vec<Value> = events.iter().map(|event| event["data"]["meeting"]["subject"].clone()).collect();
+    assert_eq!(subjects, (0..=250).map(|n| json!(n.to_string())).collect::<Vec<_>>());
+    // Alice, who read all the time, lacks nothing.
+    for n in 0..=250 {
+        assert_eq!(alice.next_event().await["data"]["meeting"]["subject"], n.to_string());
+    }
+}
+
+#[tokio::test]
+async fn a_client_without_a_sign_of_life_is_closed_with_4010() {
+    let stack = Stack::builder().gateway_arg("--ping-interval=500ms").start().await;
+    // What is not polled answers no ping.
+    let mut silent = stack.client(0, "alice").await;
+    let mut lively = stack.client(0, "bob").await;
+    tokio::time::timeout(std::time::Duration::from_secs(4), lively.closed()).await.expect_err("a live client stays");
+    assert_eq!(silent.closed().await, Some(4010));
+}
