@@ -41,6 +41,7 @@ wanted AS (
      FROM group_members gm JOIN members m ON m.network_id = gm.network_id AND m.user_id = gm.user_id
      WHERE $4 = 'group' AND cardinality($9) = 0 AND (SELECT refusal FROM place) = 0
          AND gm.network_id = $1 AND gm.group_id = $7 AND gm.user_id <> $2
+     ORDER BY gm.position
      LIMIT $10 + 1)
 ),
 -- Those of them who are of the network. Locked, in order, until the commit: a user who is just leaving either is seen to

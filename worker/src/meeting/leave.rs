@@ -22,22 +22,39 @@ const PORTION: usize = 500;
 /// # Errors
 /// The database's.
 pub(crate) async fn leave<C>(change: &mut Change<C>, leavers: &[Leaver]) -> Result<(), Error> {
-    for Leaver { network_id: network, user_id: user } in leavers {
-        // All at once and in order, before anything of them is read: who changes one of them now is waited for.
-        let meetings: Vec<Uuid> = sqlx::query_scalar(
-            "SELECT m.id FROM meetings m
-             WHERE m.network_id = $1
-                 AND m.id IN (SELECT meeting_id FROM meeting_participants WHERE network_id = $1 AND user_id = $2)
-             ORDER BY m.id
-             FOR UPDATE",
-        )
-        .bind(network)
-        .bind(user)
-        .fetch_all(change.connection())
-        .await?;
+    let (networks, users): (Vec<&str>, Vec<&str>) =
+        leavers.iter().map(|leaver| (leaver.network_id.as_str(), leaver.user_id.as_str())).unzip();
+    // All of them at once and in order, before anything else of them is read: who changes one now is waited for.
+    sqlx::query(
+        "SELECT FROM meetings m
+         WHERE (m.network_id, m.id) IN (
+             SELECT p.network_id, p.meeting_id
+             FROM unnest($1::text[], $2::text[]) l (network_id, user_id)
+             JOIN meeting_participants p ON p.network_id = l.network_id AND p.user_id = l.user_id)
+         ORDER BY m.network_id, m.id
+         FOR UPDATE",
+    )
+    .bind(&networks)
+    .bind(&users)
+    .execute(change.connection())
+    .await?;
+    let meetings: Vec<(i64, Vec<Uuid>)> = sqlx::query_as(
+        "SELECT l.place - 1, array_agg(p.meeting_id ORDER BY p.meeting_id)
+         FROM unnest($1::text[], $2::text[]) WITH ORDINALITY l (network_id, user_id, place)
+         JOIN meeting_participants p ON p.network_id = l.network_id AND p.user_id = l.user_id
+         GROUP BY l.place
+         ORDER BY l.place",
+    )
+    .bind(&networks)
+    .bind(&users)
+    .fetch_all(change.connection())
+    .await?;
+    for (place, meetings) in meetings {
+        let place = usize::try_from(place).ok();
+        let Some(Leaver { network_id, user_id }) = place.and_then(|place| leavers.get(place)) else { continue };
         for portion in meetings.chunks(PORTION) {
-            delete_organized(change, network, user, portion).await?;
-            take_off(change, network, user, portion).await?;
+            delete_organized(change, network_id, user_id, portion).await?;
+            take_off(change, network_id, user_id, portion).await?;
             change.write_events().await?;
         }
     }
