@@ -1,7 +1,9 @@
 //! Tests of more than one part, one file for each promise of the system.
 
 mod bus;
+mod directory;
 mod end_to_end;
+mod meeting;
 mod presence;
 mod relay_killed;
 mod replay;
