@@ -182,3 +182,99 @@ fn of(namespace: Namespace) -> Handlers {
         Namespace::Events => events::handlers(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::ValueEnum as _;
+    use shared::{
+        api::{meeting, social},
+        internal::{
+            ApplyLines, CheckSessions, Connect, InternalRequest, ReadHeads, ReadPage, ReadRange, ResetNetwork,
+            RevokeSession,
+        },
+    };
+
+    use super::*;
+
+    /// Endpoints of the documents that are answered 404 so far.
+    const NOT_YET: &[&str] = &[
+        "meeting:checkPropHasMeetingsOrSocialSessions",
+        "meeting:create",
+        "meeting:delete",
+        "meeting:get",
+        "meeting:getMeetingTimeSlotsForMonth",
+        "meeting:getTimeSlotsForMeeting",
+        "meeting:getUserAvailabilityForDay",
+        "meeting:getUserAvailabilityForMonth",
+        "meeting:getUserAvailabilityForWeek",
+        "meeting:getUserAvailabilityPattern",
+        "meeting:listUserMeetingCounts",
+        "meeting:listUserMeetingsInDateRange",
+        "meeting:setUserAvailability",
+        "meeting:update",
+        "social:createEvent",
+        "social:createSession",
+        "social:declineSessionJoin",
+        "social:deleteEvent",
+        "social:deleteSession",
+        "social:deleteUserSessionInvitations",
+        "social:getEvent",
+        "social:getEvents",
+        "social:getPropSessions",
+        "social:getSession",
+        "social:getSessions",
+        "social:inviteUsersToSession",
+        "social:joinSession",
+        "social:publishEvent",
+        "social:updateEvent",
+        "social:updateSession",
+    ];
+
+    fn names(handlers: &[Handlers]) -> BTreeSet<String> {
+        let of = |handlers: &Handlers| -> Vec<String> {
+            handlers.rpc.keys().map(|method| format!("{}:{method}", handlers.namespace)).collect()
+        };
+        handlers.iter().flat_map(of).collect()
+    }
+
+    #[test]
+    fn every_endpoint_has_a_handler_or_is_known_to_have_none() {
+        let handlers: BTreeSet<String> = names(&handlers(Namespace::value_variants()));
+        let rows: BTreeSet<String> =
+            meeting::ENDPOINTS.iter().chain(social::ENDPOINTS).map(|row| row.name.to_owned()).collect();
+        let missing: BTreeSet<&str> = rows.difference(&handlers).map(String::as_str).collect();
+        assert_eq!(missing, NOT_YET.iter().copied().collect::<BTreeSet<_>>());
+        assert_eq!(handlers.difference(&rows).collect::<Vec<_>>(), [""; 0], "handlers without a row");
+    }
+
+    #[test]
+    fn every_request_of_the_gateways_has_a_handler_in_the_namespace_that_it_names() {
+        fn place<R: InternalRequest>() -> (&'static str, &'static str) {
+            (R::NAMESPACE, R::METHOD)
+        }
+        let asked = [
+            place::<Connect>(),
+            place::<CheckSessions>(),
+            place::<RevokeSession>(),
+            place::<ReadHeads>(),
+            place::<ReadRange>(),
+            place::<ReadPage>(),
+            place::<ApplyLines>(),
+            place::<ResetNetwork>(),
+        ];
+        let answered: BTreeSet<(&str, &str)> = handlers(Namespace::value_variants())
+            .iter()
+            .flat_map(|handlers| handlers.internal.keys().map(|method| (handlers.namespace, *method)))
+            .collect();
+        assert_eq!(answered, asked.into_iter().collect());
+    }
+
+    #[test]
+    fn a_namespace_that_is_named_twice_is_served_once() {
+        let twice = [Namespace::User, Namespace::Meeting, Namespace::User];
+        let served: Vec<&str> = handlers(&twice).iter().map(|handlers| handlers.namespace).collect();
+        assert_eq!(served, ["meeting", "user"]);
+    }
+}
