@@ -9,7 +9,7 @@ use shared::{
     internal::{Control, Partition, Session},
     presence::Presence,
 };
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool};
 
 use crate::{
     config::Config,
@@ -78,7 +78,8 @@ impl Read<Session> {
 pub struct Change<C = Session> {
     context: Arc<Context>,
     caller: C,
-    transaction: Transaction<'static, Postgres>,
+    /// With a transaction begun.
+    lease: Lease,
     effects: Effects,
 }
 
@@ -102,12 +103,12 @@ pub struct Savepoint {
 }
 
 impl<C> Change<C> {
-    pub(crate) fn new(context: Arc<Context>, caller: C, transaction: Transaction<'static, Postgres>) -> Self {
-        Self { context, caller, transaction, effects: Effects::default() }
+    pub(crate) fn new(context: Arc<Context>, caller: C, lease: Lease) -> Self {
+        Self { context, caller, lease, effects: Effects::default() }
     }
 
-    pub(crate) fn into_parts(self) -> (Transaction<'static, Postgres>, Effects) {
-        (self.transaction, self.effects)
+    pub(crate) fn into_parts(self) -> (Lease, Effects) {
+        (self.lease, self.effects)
     }
 
     /// What every request shares.
@@ -118,7 +119,7 @@ impl<C> Change<C> {
     /// The transaction's connection. A statement that failed ends the transaction: pass its error on, or make a
     /// [`Change::savepoint`] before it.
     pub fn connection(&mut self) -> &mut PgConnection {
-        &mut self.transaction
+        self.lease.connection()
     }
 
     /// Sends an event to users of a network, when the change is committed. No recipient: nothing is sent.
@@ -150,7 +151,7 @@ impl<C> Change<C> {
     /// # Errors
     /// The database's.
     pub async fn write_events(&mut self) -> Result<(), Error> {
-        let partitions = outbox::insert(&mut self.transaction, &self.effects.emissions).await?;
+        let partitions = outbox::insert(self.lease.connection(), &self.effects.emissions).await?;
         self.effects.partitions.extend(partitions);
         self.effects.emissions.clear();
         Ok(())
@@ -167,7 +168,7 @@ impl<C> Change<C> {
     /// # Errors
     /// The database's.
     pub async fn savepoint(&mut self) -> Result<Savepoint, Error> {
-        sqlx::query("SAVEPOINT part").execute(&mut *self.transaction).await?;
+        sqlx::query("SAVEPOINT part").execute(self.lease.connection()).await?;
         Ok(Savepoint { emissions: self.effects.emissions.len(), announcements: self.effects.announcements.len() })
     }
 
@@ -176,7 +177,7 @@ impl<C> Change<C> {
     /// # Errors
     /// The database's.
     pub async fn release(&mut self, _savepoint: Savepoint) -> Result<(), Error> {
-        sqlx::query("RELEASE SAVEPOINT part").execute(&mut *self.transaction).await?;
+        sqlx::query("RELEASE SAVEPOINT part").execute(self.lease.connection()).await?;
         Ok(())
     }
 
@@ -185,7 +186,7 @@ impl<C> Change<C> {
     /// # Errors
     /// The database's.
     pub async fn roll_back_to(&mut self, savepoint: Savepoint) -> Result<(), Error> {
-        sqlx::raw_sql("ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part").execute(&mut *self.transaction).await?;
+        sqlx::raw_sql("ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part").execute(self.lease.connection()).await?;
         self.effects.emissions.truncate(savepoint.emissions);
         self.effects.announcements.truncate(savepoint.announcements);
         Ok(())

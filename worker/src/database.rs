@@ -9,8 +9,7 @@ use sqlx::{
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-
-use tokio::time::timeout;
+use sqlx_core::transaction::TransactionManager as _;
 
 use crate::config::DatabaseUrl;
 
@@ -29,9 +28,6 @@ const SESSION: &[(&str, &str)] = &[
 /// How long a request waits for a connection. Longer means that the database is away, or far too busy.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a transaction that was cut off may take to be rolled back; then its connection is given up.
-const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// More connections than four for each core lose (measured), fewer than eight leave nothing to overlap.
 pub(crate) fn pool_size() -> usize {
     let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
@@ -49,19 +45,6 @@ pub(crate) fn pool(url: &DatabaseUrl, name: &str) -> anyhow::Result<PgPool> {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         // A round trip for each request. A connection that went stale is found by the request, which is done afresh.
         .test_before_acquire(false)
-        // Before the pool's own test, which waits for ever. A transaction that was cut off in the middle leaves a session
-        // that is busy, or whose server has vanished without a word: it must not keep its place in the pool.
-        .after_release(|connection, _| {
-            Box::pin(async move {
-                if !connection.should_flush() {
-                    return Ok(true);
-                }
-                timeout(ROLLBACK_TIMEOUT, connection.ping())
-                    .await
-                    .unwrap_or(Err(sqlx::Error::PoolTimedOut))
-                    .map(|()| true)
-            })
-        })
         .connect_lazy_with(options(url, name)?.options(SESSION.iter().copied())))
 }
 
@@ -73,13 +56,17 @@ pub(crate) fn options(url: &DatabaseUrl, name: &str) -> anyhow::Result<PgConnect
     Ok(options.application_name(&name))
 }
 
-/// A connection of the pool, outside of a transaction. It is closed, not given back, when the work on it is cut off in
-/// the middle, for the same reason as above.
+/// A connection of the pool, with at most one transaction on it. It is closed, not given back, when the work on it is cut
+/// off in the middle: its session may be busy for long, or its server may have vanished without a word, and the pool, which
+/// looks at what is given back, would wait for it in vain. PostgreSQL rolls back what a closed session had begun.
 #[derive(Debug)]
 pub(crate) struct Lease {
     connection: PoolConnection<Postgres>,
     in_order: bool,
 }
+
+/// What begins and ends transactions.
+type Transactions = <Postgres as sqlx::Database>::TransactionManager;
 
 impl Lease {
     /// Takes a connection from the pool.
@@ -87,12 +74,33 @@ impl Lease {
         Ok(Self { connection: pool.acquire().await?, in_order: false })
     }
 
+    /// Takes a connection from the pool and begins a transaction on it.
+    pub(crate) async fn begin(pool: &PgPool) -> sqlx::Result<Self> {
+        let mut lease = Self::take(pool).await?;
+        Transactions::begin(&mut lease.connection, None).await?;
+        Ok(lease)
+    }
+
     /// The connection.
     pub(crate) fn connection(&mut self) -> &mut PgConnection {
         &mut self.connection
     }
 
-    /// Gives it back: nothing runs on it any more.
+    /// Commits the transaction and gives the connection back.
+    pub(crate) async fn commit(mut self) -> sqlx::Result<()> {
+        Transactions::commit(&mut self.connection).await?;
+        self.give_back();
+        Ok(())
+    }
+
+    /// Rolls the transaction back and gives the connection back.
+    pub(crate) async fn roll_back(mut self) -> sqlx::Result<()> {
+        Transactions::rollback(&mut self.connection).await?;
+        self.give_back();
+        Ok(())
+    }
+
+    /// Gives the connection back: nothing runs on it any more.
     pub(crate) fn give_back(mut self) {
         self.in_order = true;
     }

@@ -8,7 +8,7 @@ use shared::{
     bus::{Headers, Subject},
     internal::{Control, Partition},
 };
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
@@ -84,31 +84,31 @@ async fn change<C>(
     once: Option<&Once>,
     data: &[u8],
 ) -> Result<String, Error> {
-    let mut transaction = context.pool.begin().await?;
+    let mut lease = Lease::begin(&context.pool).await?;
     if let Some(once) = once {
-        match once.begin(&mut transaction).await {
+        match once.begin(lease.connection()).await {
             Ok(Begun::First) => {}
             Ok(Begun::Done(answer)) => {
-                transaction.rollback().await?;
+                lease.roll_back().await?;
                 return bounded_body(&answer);
             }
-            Err(error) => return roll_back(transaction, error).await,
+            Err(error) => return roll_back(lease, error).await,
         }
     }
-    let mut change = Change::new(context.clone(), caller, transaction);
+    let mut change = Change::new(context.clone(), caller, lease);
     let outcome = handle(&mut change, data).await;
-    let (mut transaction, effects) = change.into_parts();
+    let (mut lease, effects) = change.into_parts();
     let sealed = match outcome {
-        Ok(answer) => seal(&mut transaction, once, &effects, &answer).await,
+        Ok(answer) => seal(lease.connection(), once, &effects, &answer).await,
         Err(error) => Err(error),
     };
     match sealed {
         Ok((body, partitions)) => {
-            transaction.commit().await.map_err(at_commit)?;
+            lease.commit().await.map_err(at_commit)?;
             tell(context, partitions, effects.announcements).await;
             Ok(body)
         }
-        Err(error) => roll_back(transaction, error).await,
+        Err(error) => roll_back(lease, error).await,
     }
 }
 
@@ -136,8 +136,8 @@ async fn seal(
 }
 
 /// Ends a transaction whose request has failed.
-async fn roll_back<T>(transaction: Transaction<'static, Postgres>, error: Error) -> Result<T, Error> {
-    if let Err(error) = transaction.rollback().await {
+async fn roll_back<T>(lease: Lease, error: Error) -> Result<T, Error> {
+    if let Err(error) = lease.roll_back().await {
         tracing::debug!(%error, "a transaction could not be rolled back: its connection is gone, and so is it");
     }
     Err(error)

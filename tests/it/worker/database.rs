@@ -1,10 +1,22 @@
 //! A worker whose schema is not there, not its own, or whose database comes and goes.
 
+use std::time::Duration;
+
 use futures::future::join_all;
 use harness::{Servers, eventually};
-use shared::{api::Code, bus::BusError, internal::ProfileClaims};
+use serde_json::json;
+use shared::{
+    api::Code,
+    bus::{BusError, HeaderName, Headers, Subject},
+    internal::{Call, ProfileClaims},
+};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 
-use super::world::{World, call, session, subject};
+use super::world::{PATIENCE, World, call, session, subject};
 
 async fn nobody_serves(world: &World) {
     let call = call(Some(session("alice")), "");
@@ -26,8 +38,7 @@ async fn without_its_schema_a_worker_lives_and_serves_nothing_until_somebody_bri
 
     world.execute("UPDATE _sqlx_migrations SET checksum = 'x' WHERE version = 1").await;
     eventually!(worker.get("/readyz").await, |(status, body)| *status == 503 && body.contains("migration 1 is not"));
-    let served =
-        async || world.bus.request(subject("meeting:get"), Default::default(), "", super::world::PATIENCE).await;
+    let served = async || world.bus.request(subject("meeting:get"), Headers::new(), "", PATIENCE).await;
     eventually!(served().await.err(), |error| *error == Some(BusError::NoResponders));
     worker.drain().await;
 }
@@ -85,5 +96,79 @@ async fn no_request_meets_a_connection_of_before_a_restart_and_a_database_that_i
     servers.postgres.start().await;
     worker.ready().await;
     eventually!(connect().await.is_ok());
+    worker.drain().await;
+}
+
+/// Passes connections on to a server, until it falls silent for all that are open.
+struct Wire {
+    port: u16,
+    cuts: watch::Sender<u32>,
+}
+
+impl Wire {
+    async fn to(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let (cuts, seen) = watch::channel(0);
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let mut seen = seen.clone();
+                seen.mark_unchanged();
+                tokio::spawn(async move {
+                    let mut server = TcpStream::connect(("127.0.0.1", server)).await.expect("the server");
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut client, &mut server) => {}
+                        // Neither end learns of it: both stay open.
+                        _ = seen.changed() => std::future::pending().await,
+                    }
+                });
+            }
+        });
+        Self { port, cuts }
+    }
+
+    /// Nothing comes through any more on what is open now; what is opened later is passed on.
+    fn cut(&self) {
+        self.cuts.send_modify(|cuts| *cuts += 1);
+    }
+}
+
+#[tokio::test]
+async fn connections_to_a_server_that_vanished_without_a_word_do_not_keep_their_places() {
+    let mut world = World::new().await;
+    let url: &str = &world.servers.database_url;
+    let (host, database) = url.rsplit_once('/').expect("a database");
+    let (rest, port) = host.rsplit_once(':').expect("a port");
+    let wire = Wire::to(port.parse().expect("a port")).await;
+    let wired = format!("{rest}:{}/{database}", wire.port);
+    world.servers.database_url = wired;
+    let worker = world.worker(&["--namespaces=meeting,user"]).await;
+    let data = json!({
+        "sourceType": "direct", "sourceIds": ["bob"], "subject": "Lunch",
+        "startDate": "2030-01-01T10:00:00Z", "endDate": "2030-01-01T11:00:00Z",
+    });
+    const BUDGET: Duration = Duration::from_secs(1);
+    // The code, or that it was dropped: it waited so long for a slot that nobody waits for it any more.
+    let ask = async |subject: Subject, data: String| {
+        let session = Some(session("alice"));
+        let call = Call { budget_ms: BUDGET.as_millis() as u64, ..call(session, "") };
+        let headers = Headers::new().with(HeaderName::Call, serde_json::to_string(&call).expect("JSON"));
+        match world.bus.request(subject, headers.expect("a header"), data, 3 * BUDGET).await {
+            Ok(answer) => answer.headers.get(HeaderName::Code).map(str::to_owned),
+            Err(error) => Some(error.to_string()),
+        }
+    };
+    let round = async || {
+        let changes = (0..20).map(|_| ask(subject("meeting:createMeeting"), data.to_string()));
+        let check = || Subject::internal("user", "checkSessions");
+        let reads = (0..20).map(|_| ask(check(), r#"{"sessions":[]}"#.to_owned()));
+        let (changes, reads) = tokio::join!(join_all(changes), join_all(reads));
+        [changes, reads].concat()
+    };
+    assert_eq!(round().await, vec![None; 40]);
+    wire.cut();
+    let cut_off = round().await;
+    assert!(cut_off.contains(&Some("504".to_owned())), "some were in the middle: {cut_off:?}");
+    eventually!(round().await, |codes| codes.iter().all(Option::is_none));
     worker.drain().await;
 }
