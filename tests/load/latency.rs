@@ -15,7 +15,6 @@ pub async fn measure(requests: usize) -> Figure {
     let (asking, answering) =
         tokio::try_join!(nats_client(&stack.servers.nats_url), nats_client(&stack.servers.nats_url)).expect("NATS");
     let mut served = answering.queue_subscribe("bare", "bare".to_owned()).await.expect("a subscription");
-    answering.flush().await.expect("it is made");
     tokio::spawn(async move {
         while let Some(message) = served.next().await {
             if let Some(reply) = message.reply {
@@ -23,6 +22,9 @@ pub async fn measure(requests: usize) -> Figure {
             }
         }
     });
+
+    // Until the server knows of the subscription.
+    while asking.request("bare", "".into()).await.is_err() {}
 
     let (mut bare, mut whole) = (Vec::new(), Vec::new());
     for request in 0..requests + 200 {
