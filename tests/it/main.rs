@@ -7,6 +7,7 @@ mod meeting;
 mod presence;
 mod relay_killed;
 mod replay;
+mod retries;
 mod servers;
 mod session;
 mod slow;
