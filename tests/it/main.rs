@@ -5,6 +5,7 @@ mod directory;
 mod end_to_end;
 mod meeting;
 mod presence;
+mod relay;
 mod relay_killed;
 mod replay;
 mod retries;

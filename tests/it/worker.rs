@@ -2,6 +2,8 @@
 
 mod connect;
 mod database;
+mod reading;
+mod retention;
 mod retries;
 mod serving;
 mod world;

@@ -48,6 +48,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest time between two attempts. A session that lived longer begins anew with [`FIRST_PAUSE`].
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// Told to drain, a relay that waits for the database or somebody else is given up after so long.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
+
 /// How often to look whether the bus is back.
 const BUS_LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -96,8 +99,13 @@ impl Relay {
     /// Relays until it is to drain, then finishes its batch, gives up all partitions and returns. Whatever fails in between
     /// is tried again.
     pub async fn run(self, shutdown: Shutdown) {
+        let given_up = async {
+            shutdown.drain.cancelled().await;
+            sleep(DRAIN_PATIENCE).await;
+        };
         tokio::select! {
             () = shutdown.stop.cancelled() => {}
+            () = given_up => {}
             () = self.run_until(&shutdown.drain) => {}
         }
         metrics::gauge!("convene_relay_partitions").set(0.0);

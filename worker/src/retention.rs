@@ -32,7 +32,7 @@ const LOCK: i64 = 0x636f_6e76_656e_6503;
 const MOST_ROWS: i64 = 1000;
 
 /// … and events of so many bytes, as [`crate::outbox`] measures them.
-const MOST_BYTES: i64 = 4 * 1024 * 1024;
+const MOST_BYTES: i64 = 1024 * 1024;
 
 /// How long things are kept.
 #[derive(Clone, Copy, Debug)]
@@ -119,23 +119,22 @@ async fn remove_rows(pool: &PgPool, delete: &'static str, kept_for: Duration) ->
 async fn remove_events(pool: &PgPool, kept_for: Duration) -> Result<u64, sqlx::Error> {
     let mut removed = 0;
     // Heads are old and stay: each pass goes over them once.
-    let mut from = DateTime::<Utc>::UNIX_EPOCH;
+    let mut beyond = (DateTime::<Utc>::UNIX_EPOCH, String::new(), 0_i64);
     loop {
         let Some(mut transaction) = begin(pool).await? else { return Ok(removed) };
-        let (last, gone): (Option<DateTime<Utc>>, i64) = sqlx::query_as(include_str!("retention/events.sql"))
+        let last: Option<(DateTime<Utc>, String, i64, i64)> = sqlx::query_as(include_str!("retention/events.sql"))
             .bind(kept_for.as_secs_f64())
-            .bind(from)
+            .bind(beyond.0)
+            .bind(beyond.1)
+            .bind(beyond.2)
             .bind(MOST_ROWS)
             .bind(MOST_BYTES)
-            .fetch_one(&mut *transaction)
+            .fetch_optional(&mut *transaction)
             .await?;
         transaction.commit().await?;
+        let Some((moved_at, network, position, gone)) = last else { return Ok(removed) };
         removed += gone.cast_unsigned();
-        // What is left at `from` are heads. When nothing else is seen any more, everything was.
-        match last {
-            Some(last) if last > from || gone > 0 => from = last,
-            _ => return Ok(removed),
-        }
+        beyond = (moved_at, network, position);
     }
 }
 
@@ -147,9 +146,13 @@ async fn begin(pool: &PgPool) -> Result<Option<Transaction<'static, Postgres>>, 
     if !is_ours {
         return Ok(None);
     }
-    // Few rows of large tables, found by their indexes whatever ANALYZE has last seen of them.
-    sqlx::raw_sql("SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
-        .execute(&mut *transaction)
-        .await?;
+    // Few rows of large tables, found by their indexes whatever ANALYZE has last seen of them. Nobody waits for it, so it
+    // may take its time where the rows have to come from a disk.
+    sqlx::raw_sql(
+        "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;
+         SET LOCAL jit = off; SET LOCAL statement_timeout = '60s'",
+    )
+    .execute(&mut *transaction)
+    .await?;
     Ok(Some(transaction))
 }

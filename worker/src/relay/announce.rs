@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt as _, stream};
+use futures::future::try_join_all;
 use serde::Serialize;
 use shared::{
     bus::{Bus, BusError, Headers, Subject},
     internal::{Deliver, EventBody, Heads, Moved, Partition, PlacedEvent, Position},
-    presence::{PATIENCE, Presence},
+    presence::{PATIENCE, Presence, PresenceError},
 };
 use tokio::time::{Instant, timeout};
 
@@ -28,7 +28,7 @@ const PUBLISH_PATIENCE: Duration = Duration::from_secs(1);
 /// After presence has failed it is not asked again for so long: the bodies are not sent then, and nothing waits for it.
 const PRESENCE_REST: Duration = Duration::from_secs(2);
 
-/// Look-ups at once.
+/// So many networks are looked up at once.
 const LOOK_UPS: usize = 16;
 
 /// Publishes what was moved.
@@ -109,24 +109,8 @@ impl Announcer {
         if self.presence_rests_until.is_some_and(|until| Instant::now() < until) {
             return nobody();
         }
-        let presence = &self.presence;
-        // Made before the stream: with the closure in its type the compiler cannot prove that it may change threads.
-        let look_ups: Vec<_> = parts
-            .iter()
-            .map(|part| {
-                let (network, events) = (part.network, part.events);
-                async move {
-                    let users: HashSet<&str> =
-                        events.iter().flat_map(|event| &event.recipients).map(String::as_str).collect();
-                    let users: Vec<&str> = users.into_iter().collect();
-                    let pods = presence.pods_of(network, users.iter().copied().map(str::to_owned).collect()).await?;
-                    Ok::<Pods<'_>, shared::presence::PresenceError>(users.into_iter().zip(pods).collect())
-                }
-            })
-            .collect();
-        let all = stream::iter(look_ups).buffered(LOOK_UPS).collect::<Vec<_>>();
-        let found: Result<Vec<Pods<'_>>, String> = match timeout(PATIENCE, all).await {
-            Ok(results) => results.into_iter().collect::<Result<_, _>>().map_err(|error| error.to_string()),
+        let found = match timeout(PATIENCE, look_up(&self.presence, parts)).await {
+            Ok(found) => found.map_err(|error| error.to_string()),
             Err(_) => Err(format!("no answer within {PATIENCE:?}")),
         };
         match found {
@@ -162,6 +146,21 @@ impl Announcer {
         }
         self.bus_failed = failed;
     }
+}
+
+async fn look_up<'a>(presence: &Presence, parts: &[Part<'a>]) -> Result<Vec<Pods<'a>>, PresenceError> {
+    let mut found = Vec::with_capacity(parts.len());
+    for some in parts.chunks(LOOK_UPS) {
+        found.extend(try_join_all(some.iter().map(|part| look_up_part(presence, part))).await?);
+    }
+    Ok(found)
+}
+
+async fn look_up_part<'a>(presence: &Presence, part: &Part<'a>) -> Result<Pods<'a>, PresenceError> {
+    let users: HashSet<&'a str> = part.events.iter().flat_map(|event| &event.recipients).map(String::as_str).collect();
+    let users: Vec<&'a str> = users.into_iter().collect();
+    let pods = presence.pods_of(part.network, users.iter().copied().map(str::to_owned).collect()).await?;
+    Ok(users.into_iter().zip(pods).collect())
 }
 
 /// The bodies of a network's events for each pod that has a recipient.

@@ -23,6 +23,9 @@
 
 use std::collections::HashSet;
 
+/// Those who insert into the outbox are done within a few of the relay's statements.
+const PATIENCE: u32 = 5;
+
 /// What a statement sees around it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sight {
@@ -41,6 +44,8 @@ pub(super) struct Settled {
     noted: i64,
     /// A number, and an id that was taken after it had been noted.
     by_id: Option<(i64, i64)>,
+    /// How many statements have not seen that id settle anything.
+    waited: u32,
     /// A number, and those who held the lock after it had been noted and have not been seen without it since.
     by_lock: Option<(i64, HashSet<String>)>,
     through: i64,
@@ -52,15 +57,22 @@ impl Settled {
         self.by_id.is_none() && self.noted > self.through
     }
 
+    /// Whether somebody's id holds things up, so that it is time to look who holds the lock.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.by_id.is_some() && self.waited > PATIENCE
+    }
+
     /// Takes in what a statement has seen, and returns the number up to which everything was settled in its snapshot.
     ///
     /// Statements must be shown one after the other, each of them begun after the one before it had ended.
     pub(super) fn observe(&mut self, sight: Sight) -> i64 {
+        self.waited = self.waited.saturating_add(1);
         self.settle_below(sight.xmin);
         if let Some(id) = sight.xid
             && self.wants_id()
         {
             self.by_id = Some((self.noted, id));
+            self.waited = 0;
             self.settle_below(sight.xmin);
         }
         self.noted = self.noted.max(sight.last);
@@ -149,6 +161,12 @@ mod tests {
         let stuck = |last| Sight { xmin: 50, xid: Some(100), last };
         let mut settled = Settled::default();
         settled.observe(stuck(7));
+        settled.observe(stuck(7));
+        assert!(!settled.is_held_up(), "ids are enough nearly always");
+        for _ in 0..10 {
+            settled.observe(stuck(7));
+        }
+        assert!(settled.is_held_up());
         settled.observe_writers(&writers(&["a", "b"]));
         settled.observe_writers(&writers(&["b", "c"]));
         assert_eq!(settled.observe(stuck(9)), 0, "b may have drawn 7");

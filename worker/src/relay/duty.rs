@@ -36,6 +36,9 @@ const POLL_EVERY: Duration = Duration::from_secs(1);
 /// How often the relay looks how many there are, to have its share of the partitions.
 const SHARE_EVERY: Duration = Duration::from_secs(2);
 
+/// How often it looks who writes while somebody holds up its lower bounds.
+const WATCH_EVERY: Duration = Duration::from_millis(250);
+
 /// A relay that cannot tell anybody for so long leaves its partitions to one that can.
 const BUS_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -103,6 +106,7 @@ impl Duty {
     pub(super) async fn run(mut self, drain: &CancellationToken) -> Result<(), Interruption> {
         let mut next_poll = Instant::now();
         let mut next_share = Instant::now();
+        let mut next_watch = Instant::now();
         while !drain.is_cancelled() {
             if Instant::now() >= next_share {
                 self.share().await?;
@@ -111,6 +115,11 @@ impl Duty {
             if Instant::now() >= next_poll {
                 self.poll().await?;
                 next_poll = Instant::now() + POLL_EVERY;
+            }
+            if self.settled.is_held_up() && Instant::now() >= next_watch {
+                let look = self.session.look().await?;
+                self.settled.observe_writers(&look.writers);
+                next_watch = Instant::now() + WATCH_EVERY;
             }
             self.waiting.extend(self.wakes.take());
             let turn = self.turn();

@@ -2,11 +2,11 @@
 -- its head does not fall (I3, I4). A clock that was put back does not matter: what lies before an old event goes with it.
 --
 --   $1  kept for so many seconds
---   $2  moved at this time or later
---   $3  most events looked at
---   $4  most bytes looked at; the first event is looked at whatever its size
+--   $2, $3, $4  looks beyond the event that moved then, of this network and position
+--   $5  most events looked at
+--   $6  most bytes looked at; the first event is looked at whatever its size
 --
--- One row: when the last of those looked at had moved, and how many were removed.
+-- One row: the last event looked at, and how many were removed. None: there is nothing more to look at.
 WITH old AS (
     SELECT *
     FROM (
@@ -14,13 +14,14 @@ WITH old AS (
         FROM (
             SELECT network_id, position, moved_at, size
             FROM event_log
-            WHERE moved_at >= $2 AND moved_at < now() - make_interval(secs => $1)
-            ORDER BY moved_at
-            LIMIT $3
+            WHERE (moved_at, network_id, position) > ($2, $3, $4)
+              AND moved_at < now() - make_interval(secs => $1)
+            ORDER BY moved_at, network_id, position
+            LIMIT $5
         ) l
-        WINDOW place AS (ORDER BY moved_at ROWS UNBOUNDED PRECEDING)
+        WINDOW place AS (ORDER BY moved_at, network_id, position ROWS UNBOUNDED PRECEDING)
     ) l
-    WHERE total <= $4 OR total = size
+    WHERE total <= $6 OR total = size
 ),
 cut AS MATERIALIZED (
     SELECT o.network_id,
@@ -39,4 +40,7 @@ forgotten AS (
     USING (SELECT network_id, unnest(recipients) AS user_id, position FROM gone) g
     WHERE r.network_id = g.network_id AND r.user_id = g.user_id AND r.position = g.position
 )
-SELECT (SELECT max(moved_at) FROM old), (SELECT count(*) FROM gone)
+SELECT moved_at, network_id, position, (SELECT count(*) FROM gone)
+FROM old
+ORDER BY moved_at DESC, network_id DESC, position DESC
+LIMIT 1

@@ -1,0 +1,133 @@
+//! What is removed, and what never is.
+
+use std::{str::FromStr as _, time::Duration};
+
+use harness::eventually;
+use shared::internal::{ReadHeads, ReadPage, ReadRange};
+use sqlx::{PgPool, postgres::PgConnectOptions};
+use worker::retention::{Removed, Retention, pass};
+
+use super::world::World;
+
+const DAY: Retention = Retention { events: Duration::from_secs(24 * 3600), retries: Duration::from_secs(24 * 3600) };
+
+/// Adds events of a network with these ages in hours, the oldest first.
+async fn log(world: &World, network: &str, hours: &[f64]) {
+    sqlx::query(
+        "WITH logged AS (
+             INSERT INTO event_log (network_id, position, moved_at, name, recipients, payload, size)
+             SELECT $1, p, now() - make_interval(secs => age * 3600), 'x:y', ARRAY['alice', 'bob'], p::text, 200
+             FROM unnest($2::float8[]) WITH ORDINALITY AS a (age, p)
+             RETURNING network_id, position, recipients
+         )
+         INSERT INTO event_recipients SELECT network_id, unnest(recipients), position FROM logged",
+    )
+    .bind(network)
+    .bind(hours)
+    .execute(&mut world.database().await)
+    .await
+    .expect("events");
+}
+
+async fn pool(world: &World) -> PgPool {
+    PgPool::connect_with(PgConnectOptions::from_str(&world.servers.database_url).expect("a URL")).await.expect("a pool")
+}
+
+async fn kept(world: &World, network: &str) -> Vec<i64> {
+    let (log, of_bob): (Vec<i64>, Vec<i64>) = sqlx::query_as(
+        "SELECT ARRAY(SELECT position FROM event_log WHERE network_id = $1 ORDER BY 1),
+                ARRAY(SELECT position FROM event_recipients WHERE network_id = $1 AND user_id = 'bob' ORDER BY 1)",
+    )
+    .bind(network)
+    .fetch_one(&mut world.database().await)
+    .await
+    .expect("the log");
+    assert_eq!(log, of_bob, "recipients go with their event");
+    log
+}
+
+#[tokio::test]
+async fn old_events_go_but_each_networks_newest_stays_and_readers_are_told() {
+    let world = World::new().await;
+    world.execute("INSERT INTO networks (id, partition, epoch) VALUES ('asleep', 9, 'q')").await;
+    log(&world, "demo", &[30.0, 29.0, 25.0, 23.0, 1.0]).await;
+    log(&world, "asleep", &[99.0, 98.0]).await;
+    let removed = pass(&pool(&world).await, DAY).await.expect("a pass");
+    assert_eq!(removed, Removed { events: 4, ..Removed::default() });
+    assert_eq!(kept(&world, "demo").await, [4, 5]);
+    assert_eq!(kept(&world, "asleep").await, [2], "its head must not fall");
+    assert_eq!(pass(&pool(&world).await, DAY).await.expect("a pass"), Removed::default());
+
+    let worker = world.worker(&[]).await;
+    let page = ReadPage { network: "demo".to_owned(), user: "bob".to_owned(), after: 2 };
+    let page = world.ask(&page).await.expect("a page");
+    assert_eq!((page.trimmed, page.events.len(), page.through), (3, 2, 5), "position 3 is missing");
+    let range = world.ask(&ReadRange { network: "asleep".to_owned(), after: 0, through: 2 }).await.expect("a range");
+    assert_eq!((range.trimmed, range.events.len()), (1, 1));
+    let heads = world.ask(&ReadHeads { networks: vec!["asleep".to_owned()] }).await.expect("heads");
+    assert_eq!(heads.heads[0].head, 2);
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn a_clock_that_was_put_back_makes_no_hole() {
+    let world = World::new().await;
+    log(&world, "demo", &[30.0, 20.0, 28.0, 19.0, 18.0]).await;
+    pass(&pool(&world).await, DAY).await.expect("a pass");
+    assert_eq!(kept(&world, "demo").await, [4, 5]);
+}
+
+#[tokio::test]
+async fn very_many_are_removed_in_small_transactions_that_go_over_the_heads_once() {
+    let world = World::new().await;
+    world
+        .execute(
+            "INSERT INTO networks (id, partition, epoch) SELECT 'n' || i, 1, 'e' FROM generate_series(1, 3000) i;
+             INSERT INTO event_log (network_id, position, moved_at, name, recipients, payload, size)
+             SELECT 'n' || i, 1, now() - interval '40 hours', 'x:y', '{bob}', '1', 100 FROM generate_series(1, 3000) i",
+        )
+        .await;
+    log(&world, "demo", &(0..5000).map(|n| 39.0 - f64::from(n) / 1000.0).collect::<Vec<_>>()).await;
+    let removed = pass(&pool(&world).await, DAY).await.expect("a pass");
+    assert_eq!(removed.events, 4999);
+    assert_eq!(world.count("SELECT count(*) FROM event_log").await, 3001);
+}
+
+#[tokio::test]
+async fn one_worker_at_a_time_removes() {
+    let world = World::new().await;
+    log(&world, "demo", &[30.0, 1.0]).await;
+    let pool = pool(&world).await;
+    let busy = 0x636f_6e76_656e_6503_i64;
+    let mut other = pool.begin().await.expect("a transaction");
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(busy).execute(&mut *other).await.expect("the lock");
+    assert_eq!(pass(&pool, DAY).await.expect("a pass"), Removed::default());
+    other.rollback().await.expect("it is over");
+    assert_eq!(pass(&pool, DAY).await.expect("a pass").events, 1);
+}
+
+#[tokio::test]
+async fn answers_and_revocations_go_when_their_time_is_over() {
+    let world = World::new().await;
+    world
+        .execute(
+            "INSERT INTO done_requests (network_id, user_id, sid, event_id, endpoint, digest, answer, done_at)
+             SELECT 'demo', 'alice', 's', i::text, 'e', '', '', now() - i * interval '1 hour'
+             FROM generate_series(1, 3000) i;
+             INSERT INTO revoked_sessions (sid, revoked_at)
+             SELECT i::text, now() - i * interval '1 day' + interval '1 hour' FROM generate_series(1, 40) i",
+        )
+        .await;
+    let removed = pass(&pool(&world).await, DAY).await.expect("a pass");
+    // Of the hours exactly 24 is over; of the days 30 is not, by an hour.
+    assert_eq!(removed, Removed { events: 0, retries: 2977, revocations: 10 });
+}
+
+#[tokio::test]
+async fn a_worker_removes_by_itself() {
+    let world = World::new().await;
+    log(&world, "demo", &[2.0, 1.0, 0.0]).await;
+    let worker = world.worker(&["--event-retention=10s"]).await;
+    eventually!(kept(&world, "demo").await, |kept| *kept == [3]);
+    worker.drain().await;
+}
