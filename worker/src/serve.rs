@@ -170,17 +170,14 @@ impl Server {
         // Without a place for the answer it is none of ours.
         let Some(reply) = message.reply.take() else { return };
         let method = subject::last_token(&message.subject);
-        let work = match understand(handlers, origin, method, &message) {
-            Ok((work, call)) => match self.time_left(&call) {
-                Some(left) => (work, left),
-                None => return drop_late(handlers.namespace),
-            },
+        let (work, call) = match understand(handlers, origin, method, &message) {
+            Ok(understood) => understood,
             Err((method, error)) => {
                 count(handlers.namespace, method, error.code.number());
                 return self.answer(reply, Err(error)).await;
             }
         };
-        let (work, left) = work;
+        let Some(left) = self.time_left(&call) else { return drop_late(handlers.namespace) };
         let party = work.party();
         let arrived = Instant::now();
         let job = Box::new(Job {
