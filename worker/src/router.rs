@@ -1,4 +1,4 @@
-//! From a method to its handler. The tables stand in `<namespace>.rs`, written with [`handlers!`].
+//! From a method to its handler. The tables stand in `<namespace>.rs`, written with `handlers!`.
 
 use std::{collections::HashMap, sync::Arc};
 

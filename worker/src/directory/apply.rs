@@ -25,10 +25,7 @@ pub(super) type Work = Change<Gateway>;
 pub(super) trait Upsert: Sync + Sized {
     /// Says of each line what is wrong with it as things stand; `None`: nothing. Lines found good can be written together.
     /// Locks what it has looked at and what is about to be written.
-    fn check(
-        work: &mut Work,
-        lines: &[&Self],
-    ) -> impl Future<Output = Result<Vec<Option<String>>, Error>> + Send;
+    fn check(work: &mut Work, lines: &[&Self]) -> impl Future<Output = Result<Vec<Option<String>>, Error>> + Send;
 
     /// Writes lines that were found good, and what follows from them.
     fn write(work: &mut Work, lines: &[&Self]) -> impl Future<Output = Result<(), Error>> + Send;
@@ -226,8 +223,7 @@ mod tests {
                 other => panic!("{other:?}"),
             })
             .collect();
-        let expected =
-            [("networks", 1), ("users", 2), ("users", 2), ("user", 2), ("room", 1), ("rooms", 1)];
+        let expected = [("networks", 1), ("users", 2), ("users", 2), ("user", 2), ("room", 1), ("rooms", 1)];
         assert_eq!(lengths, expected);
     }
 }

@@ -116,7 +116,11 @@ mod tests {
         };
         let new = changed(&old, request);
         assert_eq!((new.subject, new.description), ("Plans".to_owned(), String::new()));
-        assert_eq!(Rgba::from(new.color), Rgba { g: 1.0, ..Rgba::default() }, "a colour that is given replaces the whole");
+        assert_eq!(
+            Rgba::from(new.color),
+            Rgba { g: 1.0, ..Rgba::default() },
+            "a colour that is given replaces the whole"
+        );
         assert_eq!(new.time.starts_at, old.time.starts_at);
         assert_eq!(new.time.ends_at.to_rfc3339(), "2030-01-01T12:00:00+00:00");
     }
