@@ -57,6 +57,15 @@ CREATE INDEX meeting_participants_by_time ON meeting_participants (network_id, u
 -- U1: pendingRequestCount.
 CREATE INDEX meeting_participants_pending ON meeting_participants (network_id, user_id, ends_at) WHERE status = 'received';
 
+-- M7: users who are of a network no more and still stand in more meetings than one request could take them off. Whoever
+-- serves `directory` goes on; until then they cannot return. Nearly always empty.
+CREATE TABLE meeting_leavers (
+    network_id text        NOT NULL,
+    user_id    text        NOT NULL,
+    left_at    timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (network_id, user_id)
+);
+
 -- A meeting as it is answered with: whether its source is there (M7), and who takes part, in order (M2).
 CREATE VIEW meeting_details AS
 SELECT m.network_id, m.id, m.organizer_id, m.source_type, m.room_id, m.prop_id, m.group_id, m.direct_user_id,

@@ -7,6 +7,7 @@ mod networks;
 mod places;
 mod users;
 
+pub(crate) mod leaving;
 pub(crate) mod member;
 
 use rand::{Rng as _, distr::Alphanumeric};

@@ -134,7 +134,7 @@ impl Service {
 const NOBODY_LOOKS: &str = "nobody looks at the database any more";
 const BUS_CLOSED: &str = "the bus was closed";
 
-/// What runs beside the requests, where `events` is served.
+/// What runs beside the requests, where `events` and `directory` are served.
 struct Duties {
     tasks: TaskTracker,
     drain: CancellationToken,
@@ -150,6 +150,10 @@ impl Duties {
             duties.tasks.spawn(relay.run(shutdown.clone()));
             let retention = Retention { events: config.event_retention, retries: config.retry_retention };
             duties.tasks.spawn(retention::run(pool.clone(), retention, shutdown));
+        }
+        if config.namespaces.contains(&Namespace::Directory) {
+            let shutdown = Shutdown { drain: duties.drain.clone(), stop: service.shutdown.stop.clone() };
+            duties.tasks.spawn(directory::leaving::run(service.context.clone(), shutdown));
         }
         duties
     }

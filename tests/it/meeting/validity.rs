@@ -1,6 +1,6 @@
 //! What becomes of meetings when their source or their people go: rule M7.
 
-use harness::Stack;
+use harness::{Stack, eventually};
 use serde_json::{Value, json};
 
 use super::{People, create, in_the_lobby, named, refused, with};
@@ -149,4 +149,43 @@ async fn m7_a_user_who_returns_finds_no_meeting_that_he_was_taken_off() {
     assert_eq!(refused(&mut dave, "meeting:getMeeting", named(&meeting)).await.0, 404);
     let direct = with(in_the_lobby(&[]), json!({"sourceType": "direct", "sourceIds": ["dave"]}));
     create(&mut people.bob, direct).await;
+}
+
+#[tokio::test]
+async fn m7_nobody_has_too_many_meetings_to_leave() {
+    const MEETINGS: i64 = 3_000;
+    let stack = Stack::builder().start().await;
+    let mut database = stack.database().await;
+    sqlx::query(
+        "WITH made AS (
+             INSERT INTO meetings (network_id, id, organizer_id, source_type, room_id, starts_at, ends_at, subject,
+                                   description, color_r, color_g, color_b, color_a)
+             SELECT 'demo', gen_random_uuid(), 'bob', 'room', 'lobby', now(), now() + '1 hour', 'Plans', '', 0, 0, 0, 0
+             FROM generate_series(1, $1)
+             RETURNING *)
+         INSERT INTO meeting_participants (network_id, meeting_id, user_id, status, position, starts_at, ends_at)
+         SELECT network_id, id, user_id, 'accepted', position, starts_at, ends_at
+         FROM made, unnest('{bob,carol,dave}'::text[]) WITH ORDINALITY p (user_id, position)",
+    )
+    .bind(MEETINGS)
+    .execute(&mut database)
+    .await
+    .expect("many meetings");
+
+    stack.import_all(&[deleted("user", "dave")]).await;
+    // He may not be back before he is gone: then his line is bad.
+    eventually!(stack.import(&[json!({"kind": "user", "id": "dave"})]).await, |answer| {
+        let is_back = answer["applied"] == 1;
+        let message = answer["errors"][0]["message"].as_str().unwrap_or_default();
+        assert!(is_back || message.starts_with("id: "), "{answer}");
+        is_back
+    });
+    let count = async |database: &mut sqlx::PgConnection, query: &'static str| -> i64 {
+        sqlx::query_scalar(query).fetch_one(database).await.expect("a count")
+    };
+    assert_eq!(count(&mut database, "SELECT count(*) FROM meeting_participants WHERE user_id = 'dave'").await, 0);
+    assert_eq!(count(&mut database, "SELECT count(*) FROM meeting_participants").await, 2 * MEETINGS);
+    eventually!(count(&mut database, "SELECT count(*) FROM event_recipients WHERE user_id = 'carol'").await, |told| {
+        *told == MEETINGS
+    });
 }

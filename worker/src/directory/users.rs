@@ -12,12 +12,12 @@ use sqlx::FromRow;
 use crate::{
     directory::{
         apply::{Upsert, Work},
-        json,
+        json, leaving,
         member::{Member, is_manager, verified_email},
         networks, rows,
     },
     error::Error,
-    meeting::leave::{Leaver, leave},
+    meeting::leave::Leaver,
 };
 
 /// Of these users, those that are known.
@@ -37,33 +37,35 @@ impl Upsert for UserLine {
     async fn check(work: &mut Work, lines: &[&Self]) -> Result<Vec<Option<String>>, Error> {
         let named = lines.iter().flat_map(|line| line.network_ids.iter().flatten().map(String::as_str));
         let networks = networks::known(work, named).await?;
+        let ids: Vec<&str> = lines.iter().map(|line| line.id.as_str()).collect();
         let before: HashMap<String, Proven> = sqlx::query_as(
             "SELECT id, network_ids, email, email_verified FROM users WHERE id = ANY ($1)
              ORDER BY id FOR NO KEY UPDATE",
         )
-        .bind(lines.iter().map(|line| line.id.as_str()).collect::<Vec<_>>())
+        .bind(&ids)
         .fetch_all(work.connection())
         .await?
         .into_iter()
         .map(|proven: Proven| (proven.id.clone(), proven))
         .collect();
+        let leaving = leaving::still_leaving(work, &ids).await?;
 
-        // The addresses as they will be, and who has them now.
-        let claims: Vec<Vec<Claim<'_>>> = lines.iter().map(|line| claims(line, before.get(&line.id))).collect();
-        let holders = holders(work, claims.iter().flatten()).await?;
+        // Networks and proven addresses as they will be, and who has those addresses now.
+        let claims: Vec<Claims<'_>> = lines.iter().map(|line| Claims::of(line, before.get(&line.id))).collect();
+        let holders = holders(work, &claims).await?;
         let mut claimed = HashSet::new();
-        let verdict = |(line, claims): (&&Self, &Vec<Claim<'_>>)| {
+        let verdict = |(line, claims): (&&Self, &Claims<'_>)| {
+            let is_first = claims.addresses().filter(|address| !claimed.insert(address.clone())).count() == 0;
             let mut given = line.network_ids.iter().flatten().enumerate();
-            let unknown = given.find(|(_, network)| !networks.contains(*network));
-            let taken = claims.iter().find(|claim| {
-                let holder = holders.get(&(claim.network.to_owned(), claim.email.clone()));
-                let is_anothers = holder.is_some_and(|holder| *holder != line.id);
-                !claimed.insert((claim.network.to_owned(), claim.email.clone())) || is_anothers
-            });
-            unknown.map(|(index, network)| format!("networkIds[{index}]: unknown network {network}")).or_else(|| {
-                let network = taken?.network;
-                Some(format!("email: another user of the network {network} has proven this address"))
-            })
+            if let Some((index, network)) = given.find(|(_, network)| !networks.contains(*network)) {
+                return Some(format!("networkIds[{index}]: unknown network {network}"));
+            }
+            let is_held = |address| holders.get(&address).is_some_and(|holder| *holder != line.id);
+            if !is_first || claims.addresses().any(is_held) {
+                return Some("email: another user of the network has proven this address".to_owned());
+            }
+            let leaving = leaving.get(&line.id)?.iter().find(|network| claims.networks.contains(network.as_str()))?;
+            Some(format!("id: the user is still being taken off the network {leaving}, send the line again later"))
         };
         Ok(lines.iter().zip(&claims).map(verdict).collect())
     }
@@ -146,7 +148,7 @@ async fn remove(work: &mut Work, leavers: Vec<Leaver>) -> Result<(), Error> {
     .bind(users)
     .execute(work.connection())
     .await?;
-    leave(work, &leavers).await?;
+    leaving::begin(work, &leavers).await?;
     let mut networks_of: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for Leaver { network_id, user_id } in leavers {
         networks_of.entry(user_id).or_default().push(network_id);
@@ -166,28 +168,36 @@ struct Proven {
     email_verified: bool,
 }
 
-/// A proven address in a network, where nobody else may have it.
+/// What a line makes of a user that others of his networks must not have as well.
 #[derive(Debug)]
-struct Claim<'a> {
-    network: &'a str,
-    email: String,
+struct Claims<'a> {
+    networks: HashSet<&'a str>,
+    email: Option<String>,
 }
 
-fn claims<'a>(line: &'a UserLine, before: Option<&'a Proven>) -> Vec<Claim<'a>> {
-    let email = line.email.as_deref().or(before.map(|before| before.email.as_str())).unwrap_or_default();
-    let is_verified = line.email_verified.or(before.map(|before| before.email_verified)).unwrap_or_default();
-    let Some(email) = verified_email(email, is_verified) else { return Vec::new() };
-    let networks = line.network_ids.as_ref().or(before.map(|before| &before.network_ids));
-    let networks: HashSet<&str> = networks.into_iter().flatten().map(String::as_str).collect();
-    networks.into_iter().map(|network| Claim { network, email: email.clone() }).collect()
+/// A network, and a proven e-mail address in it.
+type Address = (String, String);
+
+impl<'a> Claims<'a> {
+    fn of(line: &'a UserLine, before: Option<&'a Proven>) -> Self {
+        let email = line.email.as_deref().or(before.map(|before| before.email.as_str())).unwrap_or_default();
+        let is_verified = line.email_verified.or(before.map(|before| before.email_verified)).unwrap_or_default();
+        let networks = line.network_ids.as_ref().or(before.map(|before| &before.network_ids));
+        Self {
+            networks: networks.into_iter().flatten().map(String::as_str).collect(),
+            email: verified_email(email, is_verified),
+        }
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = Address> {
+        let email = self.email.iter();
+        email.flat_map(|email| self.networks.iter().map(|&network| (network.to_owned(), email.clone())))
+    }
 }
 
-/// By network and address, who has proven it.
-async fn holders<'a>(
-    work: &mut Work,
-    claims: impl Iterator<Item = &'a Claim<'a>>,
-) -> Result<HashMap<(String, String), String>, Error> {
-    let (networks, emails): (Vec<&str>, Vec<&str>) = claims.map(|claim| (claim.network, claim.email.as_str())).unzip();
+/// Who has proven these addresses.
+async fn holders(work: &mut Work, claims: &[Claims<'_>]) -> Result<HashMap<Address, String>, Error> {
+    let (networks, emails): (Vec<String>, Vec<String>) = claims.iter().flat_map(Claims::addresses).unzip();
     if networks.is_empty() {
         return Ok(HashMap::new());
     }

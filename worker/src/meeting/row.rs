@@ -58,7 +58,7 @@ impl From<Color> for Rgba {
 /// A row of `meeting_details`.
 #[derive(Clone, Debug, FromRow)]
 pub(crate) struct Row {
-    network_id: String,
+    pub(crate) network_id: String,
     id: Uuid,
     organizer_id: String,
     source_type: String,
