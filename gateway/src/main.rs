@@ -31,7 +31,7 @@ async fn main() -> Result<()> {
     let mut settings: Settings = shared::config::parse();
     let pod = shared::config::pod_name(&settings.config.common);
     settings.config.common.pod_name = Some(pod.clone());
-    let _telemetry = telemetry::init("convene-gateway", &pod, "info", &settings.config.common)?;
+    let _telemetry = telemetry::init("convene-gateway", &pod, telemetry::DEFAULT_FILTER, &settings.config.common)?;
     let shutdown = Shutdown::on_signals()?;
     let listeners =
         Listeners { public: bind(settings.listen).await?, management: bind(settings.management_listen).await? };

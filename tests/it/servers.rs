@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio, time::Duration};
 
-use harness::{Servers, eventually, servers::nats_client};
+use harness::{Servers, eventually, process::Guarded, servers::nats_client};
 use sqlx::{Connection as _, PgConnection};
 use tokio::process::Command;
 
@@ -73,6 +73,7 @@ const VICTIM: &str = "CONVENE_TESTS_VICTIM";
 async fn a_killed_test_process_leaves_neither_servers_nor_folders_behind() {
     if let Some(folder) = std::env::var_os(VICTIM) {
         let _servers = Servers::start_own().await;
+        let _pod = Guarded::spawn(Command::new("sleep").arg("600").current_dir(&folder)).expect("a process");
         fs::write(Path::new(&folder).join("up"), "").expect("a file");
         std::future::pending::<()>().await;
     }
@@ -89,7 +90,7 @@ async fn a_killed_test_process_leaves_neither_servers_nor_folders_behind() {
         .expect("a copy of this program");
     eventually!(folder.path().join("up").is_file());
     assert_eq!(folders_in(folder.path()), 3);
-    assert!(processes_in(folder.path()) > 3, "the shells, and the servers");
+    assert!(processes_in(folder.path()) >= 7, "three servers, a shell for each, and one more process");
     victim.kill().await.expect("it is killed");
     eventually!((folders_in(folder.path()), processes_in(folder.path())), |left| *left == (0, 0));
 }

@@ -1,8 +1,74 @@
-//! Signals to processes that the tests have started.
+//! Processes that the tests start, and signals to them.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::process::CommandExt as _,
+    process::{Child, Command, ExitStatus, Stdio},
+};
 
 use anyhow::{Context as _, ensure};
+
+/// A process that does not outlive this value, nor the test process, in whatever way that ends.
+#[derive(Debug)]
+pub struct Guarded {
+    process: tokio::process::Child,
+    id: u32,
+    guard: Child,
+}
+
+impl Guarded {
+    /// Starts it, and a shell that kills it when the test process is gone.
+    ///
+    /// # Errors
+    /// When one of the two cannot be started.
+    pub fn spawn(command: &mut tokio::process::Command) -> anyhow::Result<Self> {
+        let process = command.kill_on_drop(true).spawn()?;
+        let id = process.id().context("it has just begun")?;
+        // A line says that there is nothing left to kill; the end without one, that nobody is left to say so.
+        let guard = Command::new("/bin/sh")
+            .args(["-c", "read -r done || kill -s KILL \"$1\"", "guard", &id.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .context("/bin/sh")?;
+        Ok(Self { process, id, guard })
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Panics
+    /// When it cannot be waited for.
+    pub async fn wait(&mut self) -> ExitStatus {
+        self.process.wait().await.expect("it ends")
+    }
+
+    /// Kills it and waits until it has ended.
+    ///
+    /// # Panics
+    /// When it cannot be killed.
+    pub async fn kill(&mut self) {
+        self.process.kill().await.expect("it can be killed");
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.process.start_kill();
+        if let Some(mut guard) = self.guard.stdin.take() {
+            let _ = guard.write_all(b"done\n");
+        }
+        let _ = self.guard.wait();
+    }
+}
 
 /// Sends a signal, such as `STOP`.
 ///

@@ -83,7 +83,7 @@ async fn main() -> Result<()> {
 async fn run(Serve { management_listen, servers, mut config }: Serve) -> Result<()> {
     let pod = shared::config::pod_name(&config.common);
     config.common.pod_name = Some(pod.clone());
-    let _telemetry = telemetry::init("convene-worker", &pod, "info", &config.common)?;
+    let _telemetry = telemetry::init("convene-worker", &pod, telemetry::DEFAULT_FILTER, &config.common)?;
     let shutdown = Shutdown::on_signals()?;
     let management =
         TcpListener::bind(management_listen).await.with_context(|| format!("can not listen on {management_listen}"))?;

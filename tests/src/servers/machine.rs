@@ -1,29 +1,37 @@
 //! What the machine has: programs, ports, a user that is not root.
 
 use std::{
+    collections::BTreeSet,
     fs,
     net::TcpListener,
     ops::Range,
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, PoisonError},
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use rand::Rng as _;
 
 /// Below the range that the kernel takes ports of outgoing connections from, so that a server that was stopped finds its
 /// port free.
 const PORTS: Range<u16> = 15_000..32_000;
 
-/// A port that nobody listens on now.
+/// A port that nobody listens on, and that this process was not given before: of two who ask at once, neither has begun to
+/// listen.
 ///
 /// # Errors
 /// When there is none.
 pub fn free_port() -> anyhow::Result<u16> {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
     (0..1000)
         .map(|_| rand::rng().random_range(PORTS))
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .ok_or_else(|| anyhow!("no port is free"))
+        .find(|port| !given.contains(port) && TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .inspect(|port| {
+            given.insert(*port);
+        })
+        .context("no port is free")
 }
 
 /// The folder of `initdb` and `postgres`, of the newest version installed.

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -24,7 +24,9 @@ pub(super) struct Link {
     statistics: OnceLock<Arc<Statistics>>,
     /// How many of the connections that were made are lost.
     lost: AtomicU64,
-    logged: Mutex<Option<Instant>>,
+    /// Whether the log says already that there is no connection.
+    is_away_logged: AtomicBool,
+    loss_logged: Mutex<Option<Instant>>,
 }
 
 impl Link {
@@ -47,25 +49,37 @@ impl Link {
         match event {
             Event::Connected => {
                 tracing::info!("connected to NATS");
+                self.is_away_logged.store(false, Ordering::Relaxed);
                 let connection = self.connection();
                 self.lost.store(connection.saturating_sub(1), Ordering::Relaxed);
                 self.waiters.lose_before(connection);
             }
             Event::Disconnected => {
                 tracing::warn!("lost the connection to NATS");
+                self.is_away_logged.store(true, Ordering::Relaxed);
                 let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
                 self.waiters.lose_before(lost + 1);
             }
             Event::SlowConsumer(_) => {
                 metrics::counter!("convene_bus_lost_messages_total").increment(1);
-                let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut logged = self.loss_logged.lock().unwrap_or_else(PoisonError::into_inner);
                 if logged.is_none_or(|logged| logged.elapsed() > LOG_PAUSE) {
                     *logged = Some(Instant::now());
                     tracing::warn!("messages are lost: they arrive faster than they are taken");
                 }
             }
-            // async-nats has logged them.
-            _ => return,
+            // One for each attempt to connect that failed.
+            Event::ClientError(error) => {
+                if !self.is_away_logged.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%error, "NATS is away");
+                }
+                return;
+            }
+            Event::ServerError(error) => {
+                tracing::warn!(%error, "NATS reports an error");
+                return;
+            }
+            Event::LameDuckMode | Event::Draining | Event::Closed => return,
         }
         self.disturbances.send_modify(|count| *count += 1);
     }

@@ -1,0 +1,255 @@
+//! One gateway or worker of a [`Stack`](super::Stack).
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use anyhow::Context as _;
+use clap::Parser;
+use shared::{bus::nats::Nats, lifecycle::Shutdown, metrics::Metrics, presence::redis::Redis, telemetry};
+use tokio::{net::TcpListener, process::Command, sync::Mutex, task::JoinHandle};
+
+use super::http;
+use crate::{
+    eventually,
+    process::{self, Guarded},
+    servers::free_port,
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Gateway,
+    Worker,
+}
+
+/// A gateway or a worker.
+#[derive(Debug)]
+pub struct Pod {
+    kind: Kind,
+    index: usize,
+    /// Where clients connect; a worker has no such listener.
+    pub public: SocketAddr,
+    /// Where health and metrics are served.
+    pub management: SocketAddr,
+    pub(super) args: Vec<String>,
+    is_process: bool,
+    logs: PathBuf,
+    starts: AtomicU32,
+    running: Mutex<Running>,
+}
+
+#[derive(Debug)]
+enum Running {
+    No,
+    Here(Shutdown, JoinHandle<anyhow::Result<()>>),
+    Process(Guarded),
+}
+
+#[derive(Debug, Parser)]
+struct GatewaySettings {
+    #[command(flatten)]
+    servers: shared::config::Servers,
+    #[command(flatten)]
+    config: gateway::Config,
+}
+
+#[derive(Debug, Parser)]
+struct WorkerSettings {
+    #[command(flatten)]
+    servers: shared::config::Servers,
+    #[command(flatten)]
+    config: worker::Config,
+}
+
+impl Pod {
+    pub(super) fn new(kind: Kind, index: usize, args: &[String], is_process: bool, logs: PathBuf) -> Self {
+        let address = || SocketAddr::from((Ipv4Addr::LOCALHOST, free_port().expect("a free port")));
+        Self {
+            kind,
+            index,
+            public: address(),
+            management: address(),
+            args: args.to_vec(),
+            is_process,
+            logs,
+            starts: AtomicU32::new(0),
+            running: Mutex::new(Running::No),
+        }
+    }
+
+    /// Starts it at the addresses that it always has.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start(&self) {
+        let mut running = self.running.lock().await;
+        let start = self.starts.fetch_add(1, Ordering::Relaxed);
+        *running = if self.is_process {
+            Running::Process(self.spawn(start).expect("the pod starts"))
+        } else {
+            self.run_here().await.expect("the pod starts")
+        };
+    }
+
+    fn name(&self) -> String {
+        let kind = if self.kind == Kind::Gateway { "gateway" } else { "worker" };
+        format!("{kind}-{}", self.index)
+    }
+
+    fn spawn(&self, start: u32) -> anyhow::Result<Guarded> {
+        // Tests and benchmarks lie in `deps`, below the programs of their package.
+        let folder = std::env::current_exe()?.parent().and_then(Path::parent).context("a target folder")?.to_owned();
+        let program = if self.kind == Kind::Gateway { "gateway-pod" } else { "worker-pod" };
+        let log = fs::File::create(self.log(start))?;
+        let mut command = Command::new(folder.join(program));
+        command
+            .args(&self.args)
+            .arg(format!("--management-listen={}", self.management))
+            .env("RUST_LOG", "debug,hyper=info,sqlx=info")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        if self.kind == Kind::Gateway {
+            command.arg(format!("--listen={}", self.public));
+        }
+        Guarded::spawn(&mut command).with_context(|| format!("{program} in {}", folder.display()))
+    }
+
+    async fn run_here(&self) -> anyhow::Result<Running> {
+        let shutdown = Shutdown::default();
+        let metrics = Metrics::install()?;
+        let args = || std::iter::once(self.name()).chain(self.args.iter().cloned());
+        let name = self.name();
+        let task = match self.kind {
+            Kind::Gateway => {
+                let settings = GatewaySettings::try_parse_from(args())?;
+                // `RUST_LOG` shows what the pods of this process log.
+                let _ = telemetry::init("test", "test", "off", &settings.config.common)?;
+                let listeners = gateway::Listeners {
+                    public: TcpListener::bind(self.public).await?,
+                    management: TcpListener::bind(self.management).await?,
+                };
+                let parts = gateway::Parts {
+                    bus: Nats::connect(&settings.servers.nats_url, &name)?,
+                    control: Nats::connect(&settings.servers.nats_url, &name)?,
+                    presence: Redis::connect(&settings.servers.redis_url)?,
+                    metrics,
+                };
+                tokio::spawn(gateway::run(listeners, settings.config, parts, shutdown.clone()))
+            }
+            Kind::Worker => {
+                let settings = WorkerSettings::try_parse_from(args())?;
+                let management = TcpListener::bind(self.management).await?;
+                let parts = worker::Parts {
+                    bus: Nats::connect(&settings.servers.nats_url, &name)?,
+                    presence: Redis::connect(&settings.servers.redis_url)?,
+                    metrics,
+                };
+                tokio::spawn(worker::run(management, settings.config, parts, shutdown.clone()))
+            }
+        };
+        Ok(Running::Here(shutdown, task))
+    }
+
+    /// Waits until `/readyz` is 200.
+    ///
+    /// # Panics
+    /// When it never is, with the end of its log.
+    pub async fn ready(&self) {
+        eventually!((self.get("/readyz").await, self.last_logged()), |(answer, _)| {
+            answer.as_ref().is_some_and(|(status, _)| *status == 200)
+        });
+    }
+
+    fn log(&self, start: u32) -> PathBuf {
+        self.logs.join(format!("{}.{start}.log", self.name()))
+    }
+
+    /// The last lines that a process has logged since it was started.
+    fn last_logged(&self) -> Vec<String> {
+        let start = self.starts.load(Ordering::Relaxed).saturating_sub(1);
+        let log = fs::read_to_string(self.log(start)).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(10)..].iter().map(ToString::to_string).collect()
+    }
+
+    /// What its management listener answers to a GET: status and body; `None` while it does not answer.
+    pub async fn get(&self, path: &str) -> Option<(u16, String)> {
+        let response = http().get(format!("http://{}{path}", self.management)).send().await.ok()?;
+        Some((response.status().as_u16(), response.text().await.ok()?))
+    }
+
+    /// Stops it as an operator would (SIGTERM) and waits until it is gone.
+    ///
+    /// # Panics
+    /// When it ends with an error.
+    pub async fn stop(&self) {
+        match std::mem::replace(&mut *self.running.lock().await, Running::No) {
+            Running::No => (),
+            Running::Here(shutdown, task) => {
+                shutdown.drain.cancel();
+                task.await.expect("no panic").expect("it stops in order");
+            }
+            Running::Process(mut child) => {
+                process::signal(child.id(), "TERM").expect("a signal");
+                let status = child.wait().await;
+                assert!(status.success(), "{} ended with {status}", self.name());
+            }
+        }
+    }
+
+    /// Asks it to stop without waiting.
+    pub async fn begin_stop(&self) {
+        match &*self.running.lock().await {
+            Running::No => (),
+            Running::Here(shutdown, _) => shutdown.drain.cancel(),
+            Running::Process(child) => process::signal(child.id(), "TERM").expect("a signal"),
+        }
+    }
+
+    /// Kills it (SIGKILL) and waits until it is gone.
+    pub async fn kill(&self) {
+        match std::mem::replace(&mut *self.running.lock().await, Running::No) {
+            Running::No => (),
+            Running::Here(shutdown, task) => {
+                shutdown.stop.cancel();
+                task.abort();
+                let _ = task.await;
+            }
+            Running::Process(mut child) => child.kill().await,
+        }
+    }
+
+    /// Stops, starts and waits until it is ready.
+    pub async fn restart(&self) {
+        self.stop().await;
+        self.start().await;
+        self.ready().await;
+    }
+
+    /// Sends a process a signal, such as `STOP` and `CONT`.
+    ///
+    /// # Panics
+    /// When it is no process.
+    pub async fn signal(&self, signal: &str) {
+        match &*self.running.lock().await {
+            Running::Process(child) => process::signal(child.id(), signal).expect("a signal"),
+            _ => panic!("{} is no process", self.name()),
+        }
+    }
+
+    /// Its process id.
+    ///
+    /// # Panics
+    /// When it is no process.
+    pub async fn process_id(&self) -> u32 {
+        match &*self.running.lock().await {
+            Running::Process(child) => child.id(),
+            _ => panic!("{} is no process", self.name()),
+        }
+    }
+}
