@@ -31,12 +31,9 @@ pub(crate) async fn answer(
                      WHERE network_id = $1 AND meeting_id = $2 AND user_id = $3) AS status,
                     EXISTS (SELECT FROM members WHERE network_id = $1 AND user_id = $3 AND is_manager) AS is_manager
          ), answered AS (
-             UPDATE meeting_participants p SET status = $4
-             FROM meetings m
-             WHERE p.network_id = $1 AND p.meeting_id = $2 AND p.user_id = $3 AND p.status <> $4
-                 AND m.network_id = $1 AND m.id = $2
-                 AND m.organizer_id <> $3 AND m.ends_at > statement_timestamp()
-             RETURNING p.meeting_id
+             UPDATE meeting_participants SET status = $4
+             WHERE network_id = $1 AND meeting_id = $2 AND user_id = $3 AND status <> $4
+             RETURNING meeting_id
          ), touched AS (
              UPDATE meetings SET updated_at = statement_timestamp()
              WHERE network_id = $1 AND id IN (SELECT meeting_id FROM answered)
@@ -52,6 +49,7 @@ pub(crate) async fn answer(
     .bind(status.as_str())
     .fetch_one(change.connection())
     .await?;
+    // When this fails, nothing of the above has happened.
     answered.check()?;
     if answered.is_change {
         let recipients = answered.row.participant_ids.clone();
