@@ -70,6 +70,21 @@ pub struct Config {
     pub max_connection_age: Option<Duration>,
 }
 
+impl Config {
+    /// Holds settings against each other that are good one by one.
+    ///
+    /// # Errors
+    /// Names the settings.
+    pub fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.jwt_secret.is_some() || self.jwks_url.is_some() || self.jwks_file.is_some(),
+            "missing setting --jwt-secret (CONVENE_JWT_SECRET), --jwks-url (CONVENE_JWKS_URL) or --jwks-file \
+             (CONVENE_JWKS_FILE): one is required"
+        );
+        Ok(())
+    }
+}
+
 /// A setting that is never shown.
 #[derive(Clone)]
 pub struct Secret(String);

@@ -1,12 +1,17 @@
 //! The gateway process: reads the settings, binds, runs, drains.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, process::ExitCode};
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use gateway::{Config, Listeners, Parts};
 use shared::{
-    bus::nats::Nats, config::Servers, lifecycle::Shutdown, metrics::Metrics, presence::redis::Redis, telemetry,
+    bus::nats::Nats,
+    config::Servers,
+    lifecycle::{self, Shutdown},
+    metrics::Metrics,
+    presence::redis::Redis,
+    telemetry,
 };
 use tokio::net::TcpListener;
 
@@ -27,8 +32,13 @@ struct Settings {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    let mut settings: Settings = shared::config::parse();
+async fn main() -> ExitCode {
+    lifecycle::exit_code("convene-gateway", run(shared::config::parse()).await)
+}
+
+async fn run(mut settings: Settings) -> Result<()> {
+    // Before anything is connected: what can not be checked would be one more line to read.
+    settings.config.check()?;
     let pod = shared::config::pod_name(&settings.config.common);
     settings.config.common.pod_name = Some(pod.clone());
     let _telemetry = telemetry::init("convene-gateway", &pod, telemetry::DEFAULT_FILTER, &settings.config.common)?;

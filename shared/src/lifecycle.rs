@@ -1,6 +1,9 @@
 //! From a signal to a soft and a hard shutdown.
 
-use std::io;
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -36,4 +39,21 @@ impl Shutdown {
         });
         Ok(shutdown)
     }
+}
+
+/// How a process ends: with 0, or with 1 and one line on standard error that says why.
+pub fn exit_code(program: &str, outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Whoever closed the other end does not want to read it.
+            let _ = writeln!(io::stderr(), "{program}: {}", one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error with all its causes, in one line.
+pub fn one_line(error: &anyhow::Error) -> String {
+    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
 }

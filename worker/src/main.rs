@@ -1,11 +1,16 @@
 //! The worker process: reads the settings, binds, runs, drains; or does one thing to the database.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, process::ExitCode};
 
 use anyhow::{Context as _, Result};
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use shared::{
-    bus::nats::Nats, config::Servers, lifecycle::Shutdown, metrics::Metrics, presence::redis::Redis, telemetry,
+    bus::nats::Nats,
+    config::Servers,
+    lifecycle::{self, Shutdown},
+    metrics::Metrics,
+    presence::redis::Redis,
+    telemetry,
 };
 use tokio::net::TcpListener;
 use worker::{Config, Parts, config::Database, database};
@@ -72,12 +77,13 @@ impl FromArgMatches for Settings {
 impl Parser for Settings {}
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    match shared::config::parse() {
+async fn main() -> ExitCode {
+    let outcome = match shared::config::parse() {
         Settings::Serve(serve) => run(*serve).await,
         Settings::Instead(Instead::Migrate(database)) => database::migrate(&database.database_url).await,
         Settings::Instead(Instead::NewEpoch(database)) => database::new_epoch(&database.database_url).await.map(drop),
-    }
+    };
+    lifecycle::exit_code("convene-worker", outcome)
 }
 
 async fn run(Serve { management_listen, servers, mut config }: Serve) -> Result<()> {
