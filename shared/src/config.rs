@@ -119,9 +119,14 @@ pub fn pod_name(common: &Common) -> String {
 ///
 /// Ends the process where they make no sense: code 2 and one line on standard error that names the setting, and never its
 /// value, which may be a secret. `--help` and `--version` print and end it with code 0.
-#[expect(clippy::disallowed_methods, reason = "nothing has been started yet that would have to be stopped")]
 pub fn parse<T: Parser>() -> T {
-    read(std::env::args_os()).unwrap_or_else(|ending| {
+    parse_from(std::env::args_os())
+}
+
+/// As [`parse`], from these arguments, the program's name first.
+#[expect(clippy::disallowed_methods, reason = "nothing has been started yet that would have to be stopped")]
+pub fn parse_from<T: Parser>(args: impl IntoIterator<Item = impl Into<OsString>>) -> T {
+    read(args).unwrap_or_else(|ending| {
         // Whoever closed the other end does not want to read it.
         let _ = match ending.code {
             0 => io::stdout().write_all(ending.text.as_bytes()),
@@ -140,7 +145,7 @@ pub struct Ending {
     pub text: String,
 }
 
-/// As [`parse`], from these arguments, the program's name first, and the environment.
+/// As [`parse_from`], for those who end the process themselves.
 ///
 /// # Errors
 /// How the process should end.
