@@ -1,7 +1,7 @@
 //! Whether this pod can do its work now.
 //!
 //! `/livez` never looks here. `/readyz` shows what a background task last found, so that probes cost the dependencies
-//! nothing; a dependency that was well is unwell only after [`FAILURES`] looks in a row, so that no hiccup takes a pod out.
+//! nothing; a dependency that was well is unwell only after three looks in a row, so that no hiccup takes a pod out.
 
 use std::{
     collections::BTreeMap,

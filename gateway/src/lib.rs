@@ -3,7 +3,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`http`], [`management`], [`admin`] | the two listeners' routers |
+//! | [`http`], [`management`], `admin` | the two listeners' routers |
 //! | [`auth`] | from a token to a session |
 //! | [`admission`] | everything before an upgrade is accepted |
 //! | [`transport`] | what a connection needs of a protocol; the plain frames |

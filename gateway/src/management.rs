@@ -1,4 +1,4 @@
-//! The management listener: health and metrics; administration is [`crate::admin`].
+//! The management listener: health and metrics; administration is `admin`.
 
 use std::sync::Arc;
 

@@ -3,9 +3,9 @@
 //! | part | does |
 //! | --- | --- |
 //! | [`Streams`] | finds or begins a network's stream, feeds it from the bus, drops it when nobody is left |
-//! | [`log`] | what a stream has applied: its place, its recent events, the sockets attached to it. Pure |
-//! | [`follow`] | the one task of a stream, the only one that moves it on |
-//! | [`catchup`] | brings one socket from where it begins to listen to where the stream is, and attaches it |
+//! | `log` | what a stream has applied: its place, its recent events, the sockets attached to it. Pure |
+//! | `follow` | the one task of a stream, the only one that moves it on |
+//! | `catchup` | brings one socket from where it begins to listen to where the stream is, and attaches it |
 
 mod catchup;
 mod follow;

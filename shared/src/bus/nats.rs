@@ -1,7 +1,7 @@
 //! The bus as a NATS server or cluster.
 //!
 //! Requests do not use async-nats' own, which costs over twice as much: one subscription `<inbox>.*` takes the answers to
-//! all of them, and [`Waiters`](super::waiters::Waiters) finds whose each is.
+//! all of them, and `Waiters` finds whose each is.
 
 mod address;
 mod link;
