@@ -26,11 +26,6 @@ pub mod token;
 
 use std::io::{self, Write as _};
 
-/// An error with its causes, in one line.
-pub fn one_line(error: &anyhow::Error) -> String {
-    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 /// Prints a line on standard output. Whoever closed the other end does not want to read it.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");

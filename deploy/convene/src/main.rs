@@ -7,6 +7,7 @@ use std::{
 };
 
 use convene::settings::{Command, Settings, with_default_command};
+use shared::lifecycle::one_line;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -21,7 +22,7 @@ async fn main() -> ExitCode {
         Command::Import(import) => convene::import::run(&import).await,
     };
     done.unwrap_or_else(|error| {
-        let _ = writeln!(io::stderr(), "convene: {}", convene::one_line(&error));
+        let _ = writeln!(io::stderr(), "convene: {}", one_line(&error));
         ExitCode::FAILURE
     })
 }
