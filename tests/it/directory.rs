@@ -98,6 +98,31 @@ async fn what_a_line_leaves_out_stays_and_what_it_gives_replaces_the_whole() {
 }
 
 #[tokio::test]
+async fn members_stay_unless_a_line_lists_others() {
+    let stack = Stack::builder().start().await;
+    let mut database = stack.database().await;
+    for (kind, id, members) in [
+        ("group", "team", "SELECT user_id || ' ' || role FROM group_members WHERE group_id = $1 ORDER BY position"),
+        (
+            "community",
+            "garden",
+            "SELECT user_id || ' ' || role FROM community_members WHERE community_id = $1 ORDER BY position",
+        ),
+    ] {
+        let mut after = async |line: Value| -> Vec<String> {
+            stack.import_all(&[line]).await;
+            sqlx::query_scalar(members).bind(id).fetch_all(&mut database).await.expect("members")
+        };
+        let both = json!([{"userId": "dave", "role": "Admin"}, {"userId": "bob", "role": "Participant"}]);
+        let listed = after(json!({"kind": kind, "id": id, "members": both})).await;
+        assert_eq!(listed, ["dave Admin", "bob Participant"]);
+        assert_eq!(after(json!({"kind": kind, "id": id, "title": "Another"})).await, listed);
+        assert_eq!(after(json!({"kind": kind, "id": id, "deleted": true})).await, listed, "for when it is restored");
+        assert_eq!(after(json!({"kind": kind, "id": id, "members": []})).await, [""; 0]);
+    }
+}
+
+#[tokio::test]
 async fn what_clients_define_is_kept_byte_for_byte() {
     let stack = Stack::builder().start().await;
     let params = r#"{"z":1.10, "a":123456789012345678901234567890,"é":"\u00e9","n":-0.0e1}"#;

@@ -17,112 +17,21 @@ use crate::{
 
 impl Upsert for GroupLine {
     async fn check(work: &mut Work, lines: &[&Self]) -> Result<Vec<Option<String>>, Error> {
-        let homes =
-            sqlx::query_as("SELECT id, network_id FROM groups WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE")
-                .bind(ids(lines))
-                .fetch_all(work.connection())
-                .await?;
-        check(work, lines, homes.into_iter().collect()).await
+        check(work, lines).await
     }
 
     async fn write(work: &mut Work, lines: &[&Self]) -> Result<(), Error> {
-        let columns = rows(&columns(lines))?;
-        sqlx::query(
-            "INSERT INTO groups (network_id, id)
-             SELECT network_id, id FROM json_populate_recordset(NULL::groups, $1::json)
-             WHERE network_id IS NOT NULL
-             ORDER BY id
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(&columns)
-        .execute(work.connection())
-        .await?;
-        let homes: Vec<(String, String)> = sqlx::query_as(
-            "UPDATE groups g
-             SET title = coalesce(l.title, g.title), updated_at = now(), deleted_at = NULL
-             FROM json_populate_recordset(NULL::groups, $1::json) l
-             WHERE g.id = l.id AND g.network_id = coalesce(l.network_id, g.network_id)
-             RETURNING g.id, g.network_id",
-        )
-        .bind(&columns)
-        .fetch_all(work.connection())
-        .await?;
-        all_found(homes.len() as u64, lines.len())?;
-        let memberships = Memberships::of(lines, &homes.into_iter().collect());
-        sqlx::query(
-            "DELETE FROM group_members m USING unnest($1::text[], $2::text[]) g (network_id, id)
-             WHERE m.network_id = g.network_id AND m.group_id = g.id",
-        )
-        .bind(&memberships.networks)
-        .bind(&memberships.circles)
-        .execute(work.connection())
-        .await?;
-        sqlx::query(
-            "INSERT INTO group_members (network_id, group_id, user_id, role, position)
-             SELECT network_id, circle_id, user_id, role, position
-             FROM json_to_recordset($1::json)
-                 AS m (network_id text, circle_id text, user_id text, role text, position integer)",
-        )
-        .bind(rows(&memberships.members)?)
-        .execute(work.connection())
-        .await?;
-        Ok(())
+        write(work, lines).await
     }
 }
 
 impl Upsert for CommunityLine {
     async fn check(work: &mut Work, lines: &[&Self]) -> Result<Vec<Option<String>>, Error> {
-        let homes =
-            sqlx::query_as("SELECT id, network_id FROM communities WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE")
-                .bind(ids(lines))
-                .fetch_all(work.connection())
-                .await?;
-        check(work, lines, homes.into_iter().collect()).await
+        check(work, lines).await
     }
 
     async fn write(work: &mut Work, lines: &[&Self]) -> Result<(), Error> {
-        let columns = rows(&columns(lines))?;
-        sqlx::query(
-            "INSERT INTO communities (network_id, id)
-             SELECT network_id, id FROM json_populate_recordset(NULL::communities, $1::json)
-             WHERE network_id IS NOT NULL
-             ORDER BY id
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(&columns)
-        .execute(work.connection())
-        .await?;
-        let homes: Vec<(String, String)> = sqlx::query_as(
-            "UPDATE communities c
-             SET title = coalesce(l.title, c.title), join_policy = coalesce(l.join_policy, c.join_policy),
-                 updated_at = now(), deleted_at = NULL
-             FROM json_populate_recordset(NULL::communities, $1::json) l
-             WHERE c.id = l.id AND c.network_id = coalesce(l.network_id, c.network_id)
-             RETURNING c.id, c.network_id",
-        )
-        .bind(&columns)
-        .fetch_all(work.connection())
-        .await?;
-        all_found(homes.len() as u64, lines.len())?;
-        let memberships = Memberships::of(lines, &homes.into_iter().collect());
-        sqlx::query(
-            "DELETE FROM community_members m USING unnest($1::text[], $2::text[]) c (network_id, id)
-             WHERE m.network_id = c.network_id AND m.community_id = c.id",
-        )
-        .bind(&memberships.networks)
-        .bind(&memberships.circles)
-        .execute(work.connection())
-        .await?;
-        sqlx::query(
-            "INSERT INTO community_members (network_id, community_id, user_id, role, position)
-             SELECT network_id, circle_id, user_id, role, position
-             FROM json_to_recordset($1::json)
-                 AS m (network_id text, circle_id text, user_id text, role text, position integer)",
-        )
-        .bind(rows(&memberships.members)?)
-        .execute(work.connection())
-        .await?;
-        Ok(())
+        write(work, lines).await
     }
 }
 
@@ -144,6 +53,8 @@ pub(super) async fn delete_communities(work: &mut Work, ids: &[&str]) -> Result<
 
 /// What groups and communities have in common.
 trait Circle: Sync {
+    const STATEMENTS: Statements;
+
     fn id(&self) -> &str;
     fn network(&self) -> Option<&str>;
     fn title(&self) -> Option<&str>;
@@ -151,7 +62,41 @@ trait Circle: Sync {
     fn members(&self) -> Option<&[Member]>;
 }
 
+/// The same for the tables of either.
+struct Statements {
+    /// Locks those of some ids; returns id and network.
+    lock: &'static str,
+    /// Makes rows for those that are new, of JSON rows.
+    make: &'static str,
+    /// Writes what lines say, of JSON rows; returns id and network.
+    update: &'static str,
+    /// Removes all members, of networks and ids.
+    empty: &'static str,
+    /// Adds members, of JSON rows.
+    fill: &'static str,
+}
+
 impl Circle for GroupLine {
+    const STATEMENTS: Statements = Statements {
+        lock: "SELECT id, network_id FROM groups WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE",
+        make: "INSERT INTO groups (network_id, id)
+            SELECT network_id, id FROM json_populate_recordset(NULL::groups, $1::json)
+            WHERE network_id IS NOT NULL
+            ORDER BY id
+            ON CONFLICT DO NOTHING",
+        update: "UPDATE groups g
+            SET title = coalesce(l.title, g.title), updated_at = now(), deleted_at = NULL
+            FROM json_populate_recordset(NULL::groups, $1::json) l
+            WHERE g.id = l.id AND g.network_id = coalesce(l.network_id, g.network_id)
+            RETURNING g.id, g.network_id",
+        empty: "DELETE FROM group_members m USING unnest($1::text[], $2::text[]) g (network_id, id)
+            WHERE m.network_id = g.network_id AND m.group_id = g.id",
+        fill: "INSERT INTO group_members (network_id, group_id, user_id, role, position)
+            SELECT network_id, circle_id, user_id, role, position
+            FROM json_to_recordset($1::json)
+                AS m (network_id text, circle_id text, user_id text, role text, position integer)",
+    };
+
     fn id(&self) -> &str {
         &self.id
     }
@@ -174,6 +119,27 @@ impl Circle for GroupLine {
 }
 
 impl Circle for CommunityLine {
+    const STATEMENTS: Statements = Statements {
+        lock: "SELECT id, network_id FROM communities WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE",
+        make: "INSERT INTO communities (network_id, id)
+            SELECT network_id, id FROM json_populate_recordset(NULL::communities, $1::json)
+            WHERE network_id IS NOT NULL
+            ORDER BY id
+            ON CONFLICT DO NOTHING",
+        update: "UPDATE communities c
+            SET title = coalesce(l.title, c.title), join_policy = coalesce(l.join_policy, c.join_policy),
+                updated_at = now(), deleted_at = NULL
+            FROM json_populate_recordset(NULL::communities, $1::json) l
+            WHERE c.id = l.id AND c.network_id = coalesce(l.network_id, c.network_id)
+            RETURNING c.id, c.network_id",
+        empty: "DELETE FROM community_members m USING unnest($1::text[], $2::text[]) c (network_id, id)
+            WHERE m.network_id = c.network_id AND m.community_id = c.id",
+        fill: "INSERT INTO community_members (network_id, community_id, user_id, role, position)
+            SELECT network_id, circle_id, user_id, role, position
+            FROM json_to_recordset($1::json)
+                AS m (network_id text, circle_id text, user_id text, role text, position integer)",
+    };
+
     fn id(&self) -> &str {
         &self.id
     }
@@ -195,15 +161,12 @@ impl Circle for CommunityLine {
     }
 }
 
-fn ids<'a>(lines: &[&'a impl Circle]) -> Vec<&'a str> {
-    lines.iter().map(|line| line.id()).collect()
-}
-
-async fn check<C: Circle>(
-    work: &mut Work,
-    lines: &[&C],
-    homes: HashMap<String, String>,
-) -> Result<Vec<Option<String>>, Error> {
+async fn check<C: Circle>(work: &mut Work, lines: &[&C]) -> Result<Vec<Option<String>>, Error> {
+    let homes: Vec<(String, String)> = sqlx::query_as(C::STATEMENTS.lock)
+        .bind(lines.iter().map(|line| line.id()).collect::<Vec<_>>())
+        .fetch_all(work.connection())
+        .await?;
+    let homes: HashMap<String, String> = homes.into_iter().collect();
     let networks = networks::known(work, lines.iter().filter_map(|line| line.network())).await?;
     let members = lines.iter().flat_map(|line| line.members().into_iter().flatten());
     let users = users::known(work, members.map(|member| member.user_id.as_str())).await?;
@@ -212,6 +175,22 @@ async fn check<C: Circle>(
         check_home(line.network(), home, &networks).or_else(|| check_members(line.members()?, &users))
     };
     Ok(lines.iter().map(verdict).collect())
+}
+
+async fn write<C: Circle>(work: &mut Work, lines: &[&C]) -> Result<(), Error> {
+    let columns = rows(&columns(lines))?;
+    sqlx::query(C::STATEMENTS.make).bind(&columns).execute(work.connection()).await?;
+    let homes: Vec<(String, String)> =
+        sqlx::query_as(C::STATEMENTS.update).bind(&columns).fetch_all(work.connection()).await?;
+    all_found(homes.len() as u64, lines.len())?;
+    let memberships = Memberships::of(lines, &homes.into_iter().collect());
+    sqlx::query(C::STATEMENTS.empty)
+        .bind(&memberships.networks)
+        .bind(&memberships.circles)
+        .execute(work.connection())
+        .await?;
+    sqlx::query(C::STATEMENTS.fill).bind(rows(&memberships.members)?).execute(work.connection()).await?;
+    Ok(())
 }
 
 fn check_members(members: &[Member], known: &HashSet<String>) -> Option<String> {
