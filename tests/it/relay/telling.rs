@@ -65,7 +65,7 @@ async fn a_relay_that_dies_before_it_tells_is_made_good_by_the_next_ones_heads()
 
     let relay = world.relay();
     // Heads of before the move may still be on their way.
-    while !next::<Heads>(&mut heads).await.heads.contains(&head(1)) {}
+    eventually!(next::<Heads>(&mut heads).await.heads, |heads| heads.contains(&head(1)));
     world.emit("demo", &["alice"], "2").await;
     let moved: Moved = next(&mut all).await;
     assert_eq!((moved.from, moved.to), (1, 2), "the first one was never told");

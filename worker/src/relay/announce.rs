@@ -71,8 +71,10 @@ impl Announcer {
         let pods = self.pods_of(&parts).await;
         let publish = async {
             for (part, pods) in parts.iter().zip(&pods) {
-                for (pod, delivery) in deliveries(part, pods) {
-                    self.publish(Subject::deliver(pod), &delivery).await?;
+                for (pod, events) in by_pod(part, pods) {
+                    for delivery in deliveries(part, &events) {
+                        self.publish(Subject::deliver(pod), &delivery).await?;
+                    }
                 }
                 for moved in moves(part) {
                     self.publish(Subject::events(part.network), &moved).await?;
@@ -163,8 +165,8 @@ async fn look_up_part<'a>(presence: &Presence, part: &Part<'a>) -> Result<Pods<'
     Ok(users.into_iter().zip(pods).collect())
 }
 
-/// The bodies of a network's events for each pod that has a recipient.
-fn deliveries<'a>(part: &Part<'_>, pods: &'a Pods<'_>) -> Vec<(&'a str, Deliver)> {
+/// A network's events for each pod that has a recipient.
+fn by_pod<'a>(part: &Part<'a>, pods: &'a Pods<'_>) -> BTreeMap<&'a str, Vec<&'a Event>> {
     let mut by_pod: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
     for event in part.events {
         let of_event: BTreeSet<&String> =
@@ -173,17 +175,18 @@ fn deliveries<'a>(part: &Part<'_>, pods: &'a Pods<'_>) -> Vec<(&'a str, Deliver)
             by_pod.entry(pod).or_default().push(event);
         }
     }
+    by_pod
+}
+
+/// The bodies of events in messages, each made when it is its turn: there may be many pods.
+fn deliveries<'a>(part: &'a Part<'_>, events: &'a [&'a Event]) -> impl Iterator<Item = Deliver> {
     let body_bytes =
         |event: &&Event| event.data.as_ref().map_or(0, |data| data.get().len()) + text_bytes(&event.name) + 64;
-    let mut deliveries = Vec::new();
-    for (pod, events) in by_pod {
-        for events in chunks(&events, body_bytes) {
-            let events = events.iter().filter_map(|event| placed(event)).collect();
-            let delivery = Deliver { network: part.network.to_owned(), epoch: part.epoch.to_owned(), events };
-            deliveries.push((pod, delivery));
-        }
-    }
-    deliveries
+    chunks(events, body_bytes).into_iter().map(|events| Deliver {
+        network: part.network.to_owned(),
+        epoch: part.epoch.to_owned(),
+        events: events.iter().filter_map(|event| placed(event)).collect(),
+    })
 }
 
 fn placed(event: &Event) -> Option<PlacedEvent> {
@@ -203,4 +206,63 @@ fn moves(part: &Part<'_>) -> Vec<Moved> {
             Some(Moved { epoch: part.epoch.to_owned(), from: before, to: last.position, recipients })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::{super::chunk::MOST_BYTES, *};
+
+    fn event(position: Position, recipients: &[String], bytes: usize) -> Event {
+        Event {
+            partition: 1,
+            seq: 0,
+            network: "demo".to_owned(),
+            epoch: Some("e".to_owned()),
+            position,
+            name: "meeting:onMeetingUpdated".to_owned(),
+            recipients: recipients.to_vec(),
+            data: RawValue::from_string(format!("\"{}\"", "x".repeat(bytes))).ok(),
+            age: 0.0,
+        }
+    }
+
+    fn json(message: &impl Serialize) -> Vec<u8> {
+        serde_json::to_vec(message).expect("JSON")
+    }
+
+    #[test]
+    fn each_pod_is_sent_the_bodies_of_its_users_in_order_in_messages_that_fit() {
+        let users = ["alice", "bob", "carol"].map(str::to_owned);
+        let events: Vec<Event> = (1..=40).map(|n| event(n, &users[(n as usize % 2)..], 30_000)).collect();
+        let part = Part { network: "demo", epoch: "e", events: &events };
+        let on = |pods: &[&str]| pods.iter().map(|pod| (*pod).to_owned()).collect::<BTreeSet<_>>();
+        let pods = Pods::from([("alice", on(&["a"])), ("bob", on(&["b", "a"])), ("carol", on(&["b"]))]);
+        let by_pod = by_pod(&part, &pods);
+        assert_eq!(by_pod.keys().copied().collect::<Vec<_>>(), ["a", "b"]);
+        for events in by_pod.values() {
+            let deliveries: Vec<Deliver> = deliveries(&part, events).collect();
+            assert!(deliveries.len() > 1);
+            assert!(deliveries.iter().all(|delivery| json(delivery).len() <= MOST_BYTES));
+            let positions = deliveries.iter().flat_map(|delivery| &delivery.events).map(|event| event.position);
+            assert!(positions.eq(1..=40), "once for each pod, however many recipients it has");
+        }
+    }
+
+    #[test]
+    fn what_has_moved_is_told_without_a_gap_in_messages_that_fit() {
+        // Each quote takes two bytes in JSON.
+        let users: Vec<String> = (0..1000).map(|n| format!("{n:\"<65}")).collect();
+        let events: Vec<Event> = (8..=30).map(|n| event(n, &users, 1)).collect();
+        let moves = moves(&Part { network: "demo", epoch: "e", events: &events });
+        assert!(moves.len() > 1);
+        let mut through = 7;
+        for moved in &moves {
+            assert!(json(moved).len() <= MOST_BYTES);
+            assert_eq!((moved.from, moved.to), (through, through + moved.recipients.len() as u64));
+            through = moved.to;
+        }
+        assert_eq!(through, 30);
+    }
 }

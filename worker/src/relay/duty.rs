@@ -211,8 +211,10 @@ impl Duty {
         self.held.values_mut().for_each(|held| held.recent.forget_older(now));
         let networks: Vec<String> = self.held.values().flat_map(|held| held.recent.networks()).cloned().collect();
         if !networks.is_empty() {
-            for (network, epoch) in self.session.epochs(&networks).await? {
-                self.held.values_mut().for_each(|held| held.recent.set_epoch(&network, &epoch));
+            for (partition, network, epoch) in self.session.epochs(&networks).await? {
+                if let Some(held) = self.held.get_mut(&partition) {
+                    held.recent.set_epoch(&network, &epoch);
+                }
             }
         }
         self.tell_heads().await;

@@ -231,14 +231,15 @@ impl Session {
             .collect())
     }
 
-    /// The epochs of networks as they are now.
-    pub(super) async fn epochs(&mut self, networks: &[String]) -> Result<Vec<(String, String)>, Failure> {
-        within(
-            sqlx::query_as("SELECT id, epoch FROM networks WHERE id = ANY ($1)")
+    /// Networks with their partitions and their epochs as they are now.
+    pub(super) async fn epochs(&mut self, networks: &[String]) -> Result<Vec<(Partition, String, String)>, Failure> {
+        let rows: Vec<(i16, String, String)> = within(
+            sqlx::query_as("SELECT partition, id, epoch FROM networks WHERE id = ANY ($1)")
                 .bind(networks)
                 .fetch_all(&mut self.connection),
         )
-        .await
+        .await?;
+        Ok(rows.into_iter().map(|(partition, network, epoch)| (partition.cast_unsigned(), network, epoch)).collect())
     }
 
     pub(super) async fn poll(&mut self, readings: &[Reading], take_id: bool) -> Result<Polled, Failure> {
