@@ -23,7 +23,7 @@ use tracing_subscriber::{
 use crate::config::{self, Common, LogFormat};
 
 /// What a pod logs unless `RUST_LOG` says otherwise. Of the connection to NATS the bus tells what matters, once.
-pub const DEFAULT_FILTER: &str = "info,async_nats=error";
+pub const DEFAULT_FILTER: &str = "info,async_nats=off";
 
 /// How long the last spans may take to reach the collector when the process ends.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(3);

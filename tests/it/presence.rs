@@ -332,6 +332,28 @@ mod with_a_server_that_fails {
     }
 
     #[tokio::test]
+    async fn a_server_that_has_become_a_replica_is_connected_to_afresh() {
+        let server = Server::redis().await;
+        let url = server.new_url();
+        let presence = Redis::connect(&url).expect("a good URL");
+        presence.claim(alice("a", 1)).await.expect("an answer");
+        let client = redis::Client::open(&*url).expect("a URL");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("Redis");
+        let mut connections = async || {
+            let info: String = redis::cmd("INFO").arg("stats").query_async(&mut connection).await.expect("an answer");
+            let count = info.lines().find_map(|line| line.strip_prefix("total_connections_received:"));
+            count.and_then(|count| count.parse::<u32>().ok()).expect("a number")
+        };
+        let before = connections().await;
+        // Of a primary that nobody listens as.
+        let replica_of = client.get_multiplexed_async_connection().await.expect("Redis");
+        redis::cmd("REPLICAOF").arg("127.0.0.1").arg(1).exec_async(&mut { replica_of }).await.expect("an answer");
+        presence.claim(alice("b", 2)).await.expect_err("a replica takes no claims");
+        // Ours to make it a replica, and then the engine's.
+        eventually!(connections().await, |count| *count > before + 1);
+    }
+
+    #[tokio::test]
     async fn a_bad_address_is_told_without_its_password() {
         for url in ["redis://user:hunter2@", "http://user:hunter2@host", "redis://:hunter2@host:port", ""] {
             let error = Redis::connect(url).expect_err("no address");

@@ -87,7 +87,7 @@ impl Link {
 
 /// Whether another connection could do what this one did not: also when this one leads to what has become a replica.
 fn is_broken(error: &RedisError) -> bool {
-    error.is_unrecoverable_error() || error.code() == Some("READONLY")
+    error.is_io_error() || error.is_unrecoverable_error() || error.code() == Some("READONLY")
 }
 
 async fn look_after(client: Client, state: watch::Sender<State>) {
@@ -124,7 +124,10 @@ async fn until_it_fails(mut connection: MultiplexedConnection, broken: &Notify) 
         if timeout(CHECK, broken.notified()).await.is_ok() {
             return "a call failed".to_owned();
         }
-        if let Err(error) = redis::cmd("PING").exec_async(&mut connection).await {
+        // An error that Redis answers with, as while it is loading, says that the connection is good.
+        if let Err(error) = redis::cmd("PING").exec_async(&mut connection).await
+            && is_broken(&error)
+        {
             return error.to_string();
         }
     }
