@@ -28,9 +28,17 @@ impl Workers {
     /// # Errors
     /// The worker's error; 503 when nobody serves it or the bus is away, 504 when there is no answer in time.
     pub async fn ask<R: InternalRequest>(&self, request: &R) -> Result<R::Answer, Error> {
+        self.ask_within(self.patience, request).await
+    }
+
+    /// As [`Workers::ask`], given up after `patience`.
+    ///
+    /// # Errors
+    /// See [`Workers::ask`].
+    pub async fn ask_within<R: InternalRequest>(&self, patience: Duration, request: &R) -> Result<R::Answer, Error> {
         let subject = Subject::internal(R::NAMESPACE, R::METHOD);
         let payload = serde_json::to_vec(request).map_err(|error| broken(R::METHOD, &error))?;
-        let answer = self.send(subject, None, "", payload).await?;
+        let answer = self.send(subject, None, "", payload, patience).await?;
         if let Some(error) = error_of(&answer) {
             return Err(error);
         }
@@ -50,7 +58,7 @@ impl Workers {
         event_id: &str,
         data: impl Into<bytes::Bytes>,
     ) -> Result<Message, Error> {
-        self.send(subject, Some(session.clone()), event_id, data).await
+        self.send(subject, Some(session.clone()), event_id, data, self.patience).await
     }
 
     async fn send(
@@ -59,16 +67,17 @@ impl Workers {
         session: Option<Session>,
         event_id: &str,
         payload: impl Into<bytes::Bytes>,
+        patience: Duration,
     ) -> Result<Message, Error> {
         let call = Call {
             session,
             event_id: event_id.to_owned(),
-            budget_ms: self.patience.as_millis() as u64,
+            budget_ms: patience.as_millis() as u64,
             sent_at_ms: chrono::Utc::now().timestamp_millis(),
             pod: self.pod.to_string(),
         };
         let headers = call_headers(&call).map_err(|error| Error::new(Code::BadRequest, error.to_string()))?;
-        self.bus.request(subject, headers, payload, self.patience).await.map_err(|error| match error {
+        self.bus.request(subject, headers, payload, patience).await.map_err(|error| match error {
             BusError::NoResponders => Error::new(Code::Unavailable, "nobody can serve this now"),
             BusError::Away => Error::new(Code::Unavailable, "the bus is away"),
             BusError::Timeout => Error::new(Code::DeadlineExceeded, "not answered in time"),

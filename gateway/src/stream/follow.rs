@@ -21,6 +21,10 @@ use super::{Signal, Stream, Streams};
 /// How long a body or a move that is under way is waited for before the log is read.
 const GRACE: Duration = Duration::from_millis(60);
 
+/// How long a question may take. The stream stands still meanwhile, so a worker that hangs must not hold it for as long as a
+/// client would wait: the next question goes to another one.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// How long to wait after a question that nobody answered.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -126,7 +130,7 @@ impl Follower {
     async fn ask(&mut self) {
         self.ask_at = None;
         let question = ReadHeads { networks: vec![self.stream.network.clone()] };
-        match self.streams.workers.ask(&question).await {
+        match self.streams.workers.ask_within(PATIENCE, &question).await {
             Ok(heads) => {
                 if let Some(head) = heads.heads.into_iter().next() {
                     let mut log = self.stream.lock();
@@ -154,7 +158,7 @@ impl Follower {
         let question = ReadRange { network: self.stream.network.clone(), after, through };
         let answer = {
             let _permit = self.streams.reads.acquire().await;
-            self.streams.workers.ask(&question).await
+            self.streams.workers.ask_within(PATIENCE, &question).await
         };
         let now = Instant::now();
         let mut log = self.stream.lock();
