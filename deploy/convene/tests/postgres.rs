@@ -2,8 +2,9 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use convene::{folder::Folder, one_line, postgres::Server};
+use convene::{folder::Folder, postgres::Server};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use shared::lifecycle::one_line;
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
