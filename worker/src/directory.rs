@@ -5,6 +5,7 @@
 mod circles;
 mod networks;
 mod places;
+mod runs;
 mod users;
 
 pub(crate) mod leaving;

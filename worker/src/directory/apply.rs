@@ -1,20 +1,24 @@
 //! `internal.directory.apply`: lines of the directory, one after the other, a bad one skipping only itself.
 //!
-//! Lines that cannot meet each other are applied together: a run of one kind with different ids. Each run is checked
-//! first; a line that is found bad is applied alone at its place among the others, so that what it is judged by is what the
-//! lines before it have left. What another transaction has done between check and write breaks a constraint: then all is
+//! Lines that cannot meet each other are applied together, see [`super::runs`]. Each run is checked first; a line that is
+//! found bad is applied alone at its place among the others, so that what it is judged by is what the lines before it have
+//! left. What another transaction has done between check and write breaks a constraint: then all is
 //! undone and done again line by line.
 
-use std::{collections::HashSet, future::Future};
+use std::future::Future;
 
 use shared::{
-    api::directory::{CommunityLine, GroupLine, Line, LineKind, NetworkLine, PropLine, RoomLine, UserLine},
+    api::directory::{Line, LineKind},
     internal::{AppliedLines, ApplyLines, LineError},
 };
 
 use crate::{
     context::{Change, Gateway},
-    directory::{circles, networks, places, users},
+    directory::{
+        circles, networks, places,
+        runs::{Run, runs},
+        users,
+    },
     error::Error,
 };
 
@@ -136,94 +140,4 @@ async fn write<L: Upsert>(work: &mut Work, lines: &[&L], report: &mut AppliedLin
     L::write(work, lines).await?;
     report.applied += lines.len() as u64;
     Ok(())
-}
-
-/// Lines of one kind with different ids, each with its number.
-#[derive(Debug)]
-enum Run<'a> {
-    Networks(Vec<(u64, &'a NetworkLine)>),
-    Users(Vec<(u64, &'a UserLine)>),
-    Rooms(Vec<(u64, &'a RoomLine)>),
-    Props(Vec<(u64, &'a PropLine)>),
-    Groups(Vec<(u64, &'a GroupLine)>),
-    Communities(Vec<(u64, &'a CommunityLine)>),
-    Deleted(LineKind, Vec<&'a str>),
-}
-
-fn runs(lines: &[(u64, Line)]) -> Vec<Run<'_>> {
-    let mut runs = Vec::new();
-    let mut ids = HashSet::new();
-    for (number, line) in lines {
-        let number = *number;
-        let is_new = ids.insert(id_of(line));
-        match (line, runs.last_mut().filter(|_| is_new)) {
-            (Line::Network(line), Some(Run::Networks(run))) => run.push((number, &**line)),
-            (Line::User(line), Some(Run::Users(run))) => run.push((number, line)),
-            (Line::Room(line), Some(Run::Rooms(run))) => run.push((number, line)),
-            (Line::Prop(line), Some(Run::Props(run))) => run.push((number, line)),
-            (Line::Group(line), Some(Run::Groups(run))) => run.push((number, line)),
-            (Line::Community(line), Some(Run::Communities(run))) => run.push((number, line)),
-            (Line::Deleted { kind, id }, Some(Run::Deleted(same, run))) if kind == same => run.push(id),
-            (line, _) => {
-                ids = HashSet::from([id_of(line)]);
-                runs.push(match line {
-                    Line::Network(line) => Run::Networks(vec![(number, line)]),
-                    Line::User(line) => Run::Users(vec![(number, line)]),
-                    Line::Room(line) => Run::Rooms(vec![(number, line)]),
-                    Line::Prop(line) => Run::Props(vec![(number, line)]),
-                    Line::Group(line) => Run::Groups(vec![(number, line)]),
-                    Line::Community(line) => Run::Communities(vec![(number, line)]),
-                    Line::Deleted { kind, id } => Run::Deleted(*kind, vec![id]),
-                });
-            }
-        }
-    }
-    runs
-}
-
-fn id_of(line: &Line) -> &str {
-    match line {
-        Line::Network(line) => &line.id,
-        Line::User(line) => &line.id,
-        Line::Room(line) => &line.id,
-        Line::Prop(line) => &line.id,
-        Line::Group(line) => &line.id,
-        Line::Community(line) => &line.id,
-        Line::Deleted { id, .. } => id,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_run_is_of_one_kind_and_names_nothing_twice() {
-        let lines: Vec<(u64, Line)> = (1..)
-            .zip([
-                r#"{"kind":"network","id":"demo"}"#,
-                r#"{"kind":"user","id":"alice"}"#,
-                r#"{"kind":"user","id":"bob"}"#,
-                r#"{"kind":"user","id":"alice"}"#,
-                r#"{"kind":"user","id":"bob"}"#,
-                r#"{"kind":"user","id":"carol","deleted":true}"#,
-                r#"{"kind":"user","id":"dave","deleted":true}"#,
-                r#"{"kind":"room","id":"lobby","deleted":true}"#,
-                r#"{"kind":"room","id":"lobby"}"#,
-            ])
-            .map(|(number, line)| (number, Line::read(line).expect(line)))
-            .collect();
-        let lengths: Vec<(&str, usize)> = runs(&lines)
-            .iter()
-            .map(|run| match run {
-                Run::Networks(run) => ("networks", run.len()),
-                Run::Users(run) => ("users", run.len()),
-                Run::Rooms(run) => ("rooms", run.len()),
-                Run::Deleted(kind, run) => (kind.as_str(), run.len()),
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        let expected = [("networks", 1), ("users", 2), ("users", 2), ("user", 2), ("room", 1), ("rooms", 1)];
-        assert_eq!(lengths, expected);
-    }
 }
