@@ -1,10 +1,13 @@
-//! Meetings, as clients see them: rules M1 to M8 and V1 to V6. Where something passes through time or many hands at once,
+//! Meetings, as clients see them: rules M1 to M9, A1 to A8 and V1 to V6. Where something passes through time or many hands at once,
 //! see `meeting/`.
 
+mod availability;
 mod concurrency;
+mod counts;
 mod events;
 mod listing;
 mod rights;
+mod slots;
 mod validity;
 
 use harness::{Client, Stack};

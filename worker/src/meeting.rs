@@ -2,14 +2,19 @@
 
 mod answer;
 mod limits;
+mod local_day;
+mod people;
 mod row;
 mod source;
+mod time_slots;
+mod user_availability;
 
 pub(crate) mod leave;
 
 use shared::api::meeting::{
-    AcceptMeetingRequest, CreateMeeting, DeclineMeetingRequest, DeleteMeeting, GetMeeting, ListUserMeetings,
-    UpdateMeeting,
+    AcceptMeetingRequest, CreateMeeting, DeclineMeetingRequest, DeleteMeeting, GetMeeting, GetMeetingTimeSlotsForMonth,
+    GetTimeSlotsForMeeting, GetUserAvailabilityForDay, GetUserAvailabilityForMonth, GetUserAvailabilityForWeek,
+    GetUserAvailabilityPattern, ListUserMeetingCounts, ListUserMeetings, SetUserAvailability, UpdateMeeting,
 };
 use uuid::Uuid;
 
@@ -21,8 +26,17 @@ handlers! { "meeting":
     change DeleteMeeting => delete_meeting;
     read GetMeeting => get_meeting;
     read ListUserMeetings => list_user_meetings;
+    read ListUserMeetingCounts => list_user_meeting_counts;
     change AcceptMeetingRequest => accept_meeting_request;
     change DeclineMeetingRequest => decline_meeting_request;
+
+    read GetTimeSlotsForMeeting => get_time_slots_for_meeting;
+    read GetMeetingTimeSlotsForMonth => get_meeting_time_slots_for_month;
+    change SetUserAvailability => set_user_availability;
+    read GetUserAvailabilityPattern => get_user_availability_pattern;
+    read GetUserAvailabilityForDay => get_user_availability_for_day;
+    read GetUserAvailabilityForWeek => get_user_availability_for_week;
+    read GetUserAvailabilityForMonth => get_user_availability_for_month;
 }
 
 /// The meeting that a client names. One that cannot exist is told as one that does not.

@@ -22,8 +22,8 @@ pub struct LocalDay {
 }
 
 impl LocalDay {
-    /// The day that a request means (T2), with the zone that is stored for the user. `None` when the timestamp is unset,
-    /// or outside of [`YEARS`].
+    /// The day that a request means (T2), with the zone that is stored for the user. `None` outside of [`YEARS`], and when
+    /// the timestamp is unset.
     pub fn of(written: &LocalTimestamp, stored: Option<TimeZone>) -> Option<Self> {
         let instant = written.instant.is_set().then_some(written.instant).and_then(to_jiff)?;
         let offset = written.offset_seconds.and_then(|seconds| Offset::from_seconds(seconds).ok());

@@ -79,7 +79,8 @@ struct Clock {
 
 impl Clock {
     fn around(sunday: Date, name: &str) -> Arc<Self> {
-        static KNOWN: LazyLock<Mutex<HashMap<(Date, String), Arc<Clock>>>> = LazyLock::new(Mutex::default);
+        type Known = HashMap<(Date, String), Arc<Clock>>;
+        static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
         let key = (sunday, name.to_owned());
         let mut known = KNOWN.lock().expect("not poisoned");
         let make = || {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{civil::Date, tz::TimeZone};
+use jiff::{ToSpan as _, civil::Date, tz::TimeZone};
 use shared::api::Timestamp;
 
 use super::{
@@ -89,30 +89,27 @@ impl Made {
 impl Schedule {
     /// When the user is available, meetings not taken off.
     pub fn available(&self, window: Interval) -> IntervalSet {
-        let mut by_date = Vec::new();
+        let mut available = Vec::new();
+        // What the default has no say over.
         let mut decided = Vec::new();
-        let mut tails = Vec::new();
         let mut taken = IntervalSet::default();
         let (first, last) = dates_near(window);
-        let mut date = first;
-        while date <= last {
-            let is_explicit = self.days.contains_key(&date);
-            let taken_here = if is_explicit { IntervalSet::default() } else { std::mem::take(&mut taken) };
-            if let Some((zone, made)) = self.made(date) {
-                by_date.extend_from_slice(made.available.difference(&taken_here).intervals());
-                decided.extend(civil_day(date, zone));
-                taken = made.taken_from_next;
-            } else {
-                taken = IntervalSet::default();
-            }
-            tails.extend_from_slice(taken_here.intervals());
-            date = plus_days(date, 1);
+        for date in first.series(1.day()).take_while(|date| *date <= last) {
+            decided.extend_from_slice(taken.intervals());
+            taken = match self.made(date) {
+                Some((zone, made)) => {
+                    available.extend_from_slice(made.available.difference(&taken).intervals());
+                    decided.extend(civil_day(date, zone));
+                    made.taken_from_next
+                }
+                None => IntervalSet::default(),
+            };
         }
         if self.is_available_by_default() {
-            let withheld = decided.into_iter().chain(tails).collect();
-            by_date.extend_from_slice(IntervalSet::from(window).difference(&withheld).intervals());
+            let rest = IntervalSet::from(window).difference(&decided.into_iter().collect());
+            available.extend_from_slice(rest.intervals());
         }
-        by_date.into_iter().collect::<IntervalSet>().within(window)
+        available.into_iter().collect::<IntervalSet>().within(window)
     }
 
     /// What the weekday of a date has, dates that were set not looked at; a range over midnight whole (A6). Where nothing
