@@ -49,6 +49,21 @@ pub(crate) async fn create(client: &mut Client, data: Value) -> Value {
     client.ask("meeting:createMeeting", data).await["meeting"].take()
 }
 
+/// The next event, which has this name and is about a meeting in a room or at a prop, and the deprecated one that comes
+/// right after it (M11).
+pub(crate) async fn told_twice(client: &mut Client, name: &str) -> [Value; 2] {
+    let event = client.event(name).await;
+    let is_gone = name == "meeting:onMeetingDeleted";
+    let companion = client.event(if is_gone { "meeting:meetingDeleted" } else { "meeting:meetingUpdated" }).await;
+    let (id, companion_id) = if is_gone {
+        (&event["data"]["meetingId"], &companion["data"]["meetingId"])
+    } else {
+        (&event["data"]["meeting"]["meetingId"], &companion["data"]["meeting"]["id"])
+    };
+    assert!(id.is_string() && id == companion_id, "about one meeting: {event} {companion}");
+    [event, companion]
+}
+
 /// Code and message of what must fail.
 pub(crate) async fn refused(client: &mut Client, endpoint: &str, data: Value) -> (u64, String) {
     let answer = client.call(endpoint, data).await;

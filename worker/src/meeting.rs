@@ -1,7 +1,11 @@
 //! The namespace `meeting`, and what its files share: which meeting is meant, its lock, and who may know of it.
 
 mod answer;
+mod details;
 mod limits;
+mod listing;
+mod place;
+mod push;
 mod row;
 mod source;
 
@@ -43,7 +47,8 @@ fn meeting_id(text: &str) -> Result<Uuid, Error> {
 async fn lock(change: &mut Change, id: Uuid) -> Result<Locked, Error> {
     let network = change.session().network.clone();
     sqlx::query_as(
-        "SELECT organizer_id, subject, description, color_r, color_g, color_b, color_a, starts_at, ends_at
+        "SELECT organizer_id, source_type, room_id, prop_id, group_id, direct_user_id,
+                subject, description, color_r, color_g, color_b, color_a, starts_at, ends_at
          FROM meetings WHERE network_id = $1 AND id = $2 FOR UPDATE",
     )
     .bind(network)
@@ -57,6 +62,16 @@ async fn lock(change: &mut Change, id: Uuid) -> Result<Locked, Error> {
 #[derive(Debug, sqlx::FromRow)]
 struct Locked {
     organizer_id: String,
+    #[sqlx(flatten)]
+    old: Changeable,
+}
+
+/// What one endpoint or another can change of a meeting.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+struct Changeable {
+    /// The deprecated endpoints only.
+    #[sqlx(flatten)]
+    source: source::Source,
     #[sqlx(flatten)]
     content: row::Content,
 }
