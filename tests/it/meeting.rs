@@ -2,6 +2,7 @@
 //! see `meeting/`.
 
 mod concurrency;
+mod deprecated;
 mod events;
 mod listing;
 mod rights;

@@ -12,8 +12,8 @@ mod source;
 pub(crate) mod leave;
 
 use shared::api::meeting::{
-    AcceptMeetingRequest, CreateMeeting, DeclineMeetingRequest, DeleteMeeting, GetMeeting, ListUserMeetings,
-    UpdateMeeting,
+    AcceptMeetingRequest, CheckPropHasMeetingsOrSocialSessions, Create, CreateMeeting, DeclineMeetingRequest, Delete,
+    DeleteMeeting, Get, GetMeeting, ListUserMeetings, ListUserMeetingsInDateRange, Update, UpdateMeeting,
 };
 use uuid::Uuid;
 
@@ -27,6 +27,12 @@ handlers! { "meeting":
     read ListUserMeetings => list_user_meetings;
     change AcceptMeetingRequest => accept_meeting_request;
     change DeclineMeetingRequest => decline_meeting_request;
+    change Create => create;
+    change Update => update;
+    change Delete => delete;
+    read Get => get;
+    read CheckPropHasMeetingsOrSocialSessions => check_prop_has_meetings_or_social_sessions;
+    read ListUserMeetingsInDateRange => list_user_meetings_in_date_range;
 }
 
 /// The meeting that a client names. One that cannot exist is told as one that does not.
