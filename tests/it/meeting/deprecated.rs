@@ -33,7 +33,9 @@ fn id_of(meeting: &Value) -> Value {
 
 /// The request that changes one.
 fn change(meeting: &Value, changes: Value) -> Value {
-    with(id_of(meeting), json!({"meeting": changes}))
+    let mut data = id_of(meeting);
+    data["meeting"] = changes;
+    data
 }
 
 /// Where a meeting of either kind is, as the current endpoints tell it.

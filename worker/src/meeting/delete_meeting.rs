@@ -30,6 +30,6 @@ pub(crate) async fn delete(change: &mut Change, id: Uuid, locked: &Locked) -> Re
     .bind(id)
     .fetch_all(change.connection())
     .await?;
-    push::deleted(change, &network, participants, id, &locked.old.source)?;
+    push::deleted(change, &network, &participants, id, &locked.old.source)?;
     Ok(NoData)
 }

@@ -116,7 +116,7 @@ impl Places {
         .fetch_all(change.connection())
         .await?;
         for Deleted { network_id, id, source, participant_ids } in deleted {
-            push::deleted(change, &network_id, participant_ids, id, &source)?;
+            push::deleted(change, &network_id, &participant_ids, id, &source)?;
         }
         Ok(())
     }
@@ -163,7 +163,7 @@ async fn tell<C>(change: &mut Change<C>, changed: &[Changed]) -> Result<(), Erro
         return Err(Error::internal("a meeting is gone that was locked"));
     }
     for (before, now) in changed.iter().zip(&now) {
-        push::tell_updated(change, before.participant_ids.clone(), now)?;
+        push::tell_updated(change, &before.participant_ids, now)?;
     }
     Ok(())
 }

@@ -21,10 +21,9 @@ use crate::{
 /// # Errors
 /// 413 when the event is too large.
 pub(crate) fn created(change: &mut Change, meeting: Meeting, details: Option<&Details>) -> Result<(), Error> {
-    let network = meeting.network_id.clone();
     let recipients = meeting.participant_ids.clone();
-    change.emit_in(&network, recipients.clone(), &OnMeetingCreated(MeetingData { meeting }))?;
-    details.map_or(Ok(()), |details| companion(change, recipients, details))
+    change.emit(recipients.clone(), &OnMeetingCreated(MeetingData { meeting }))?;
+    details.map_or(Ok(()), |details| companion(change, &recipients, details))
 }
 
 /// Reads a meeting as a change has left it, and tells those who take part.
@@ -34,7 +33,7 @@ pub(crate) fn created(change: &mut Change, meeting: Meeting, details: Option<&De
 pub(crate) async fn updated(change: &mut Change, id: Uuid) -> Result<Details, Error> {
     let network = change.session().network.clone();
     let details = Details::of(change.connection(), &network, id).await?;
-    tell_updated(change, details.row.participant_ids.clone(), &details)?;
+    tell_updated(change, &details.row.participant_ids, &details)?;
     Ok(details)
 }
 
@@ -42,27 +41,27 @@ pub(crate) async fn updated(change: &mut Change, id: Uuid) -> Result<Details, Er
 ///
 /// # Errors
 /// 413 when the event is too large.
-pub(crate) fn tell_updated<C>(change: &mut Change<C>, recipients: Vec<String>, details: &Details) -> Result<(), Error> {
+pub(crate) fn tell_updated<C>(change: &mut Change<C>, recipients: &[String], details: &Details) -> Result<(), Error> {
     let event = OnMeetingUpdated(MeetingData { meeting: details.meeting() });
-    change.emit_in(&details.row.network_id, recipients.clone(), &event)?;
+    change.emit_in(&details.row.network_id, recipients.to_vec(), &event)?;
     companion(change, recipients, details)
 }
 
 /// Tells that a meeting is gone.
 ///
 /// # Errors
-/// None that can happen: the event is small.
+/// 413, in theory: these events are small.
 pub(crate) fn deleted<C>(
     change: &mut Change<C>,
     network: &str,
-    recipients: Vec<String>,
+    recipients: &[String],
     id: Uuid,
     source: &Source,
 ) -> Result<(), Error> {
     let gone = MeetingId { meeting_id: id.to_string() };
-    change.emit_in(network, recipients.clone(), &OnMeetingDeleted(gone.clone()))?;
+    change.emit_in(network, recipients.to_vec(), &OnMeetingDeleted(gone.clone()))?;
     if source.place().is_some() {
-        change.emit_in(network, recipients, &MeetingDeleted(gone))?;
+        change.emit_in(network, recipients.to_vec(), &MeetingDeleted(gone))?;
     }
     Ok(())
 }
@@ -70,12 +69,12 @@ pub(crate) fn deleted<C>(
 /// The deprecated `meetingUpdated`. It holds pictures and names, which may be large, but no change of a meeting fails for
 /// what a deprecated event would show of it: then the room's thumbnail is left empty in it, and when that is not enough
 /// there is none.
-fn companion<C>(change: &mut Change<C>, recipients: Vec<String>, details: &Details) -> Result<(), Error> {
+fn companion<C>(change: &mut Change<C>, recipients: &[String], details: &Details) -> Result<(), Error> {
     if details.row.source.place().is_none() {
         return Ok(());
     }
     let network = &details.row.network_id;
-    let mut emit = |event: &MeetingUpdated| unless_too_large(change.emit_in(network, recipients.clone(), event));
+    let mut emit = |event: &MeetingUpdated| unless_too_large(change.emit_in(network, recipients.to_vec(), event));
     if let Some(meeting) = unless_too_large(details.room_meeting())? {
         let mut event = MeetingUpdated(RoomMeetingData { meeting });
         if emit(&event)?.is_some() {
