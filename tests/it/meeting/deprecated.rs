@@ -456,7 +456,7 @@ async fn m11_who_is_taken_off_a_meeting_is_told_of_that_twice_too() {
 
 #[tokio::test]
 async fn m11_a_deprecated_event_that_would_be_too_large_stops_no_change() {
-    let stack = Stack::builder().start().await;
+    let stack = Stack::builder().processes().start().await;
     let long = "x".repeat(180_000);
     let giants: Vec<Value> = (1..=6)
         .map(|n| json!({"kind": "user", "id": format!("u{n}"), "networkIds": ["demo"], "lastName": long}))
@@ -490,6 +490,12 @@ async fn m11_a_deprecated_event_that_would_be_too_large_stops_no_change() {
     for meeting in [&three, &six] {
         people.carol.ask("meeting:acceptMeetingRequest", named(meeting)).await;
         assert_eq!(people.carol.event(UPDATED).await["data"]["meeting"], *meeting);
+    }
+    let logged = stack.logged();
+    for meeting in [&three, &six] {
+        let id = meeting["meetingId"].as_str().expect("an id");
+        let is_told = |line: &str| line.contains("a deprecated event is left out") && line.contains(id);
+        assert!(logged.lines().any(is_told), "{logged}");
     }
     // What is read is held against the limit of an answer.
     assert_eq!(get(&mut people.bob, &three).await["invitedUsers"].as_array().map(Vec::len), Some(4));
