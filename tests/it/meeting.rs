@@ -1,6 +1,7 @@
 //! Meetings, as clients see them: rules M1 to M11, A1 to A8 and V1 to V6. What has more to it than one answer is in
 //! `meeting/`.
 
+mod across;
 mod availability;
 mod concurrency;
 mod counts;

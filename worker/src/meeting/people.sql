@@ -4,7 +4,7 @@
 -- $4 first and $5 last date for which what was set matters
 -- $6 start and $7 end of the window for which busy time matters
 -- $8 at most so many busy times of each user; 0: busy time is not asked for
-WITH found AS (
+WITH found AS MATERIALIZED (
     SELECT DISTINCT coalesce(
         (SELECT m.user_id FROM members m WHERE m.network_id = $1 AND m.user_id = w.id),
         (SELECT m.user_id FROM members m WHERE m.network_id = $1 AND m.verified_email = w.email)
