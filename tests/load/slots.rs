@@ -43,14 +43,15 @@ async fn of_users(alice: &mut Client, database: &mut PgConnection, count: usize,
     let users: Vec<Value> = (0..count).map(|n| json!({"roomful": format!("u{n}")})).collect();
     let request = json!({"users": users, "localDate": "2030-01-15T12:00:00+01:00"});
     let day = LocalDay::of(&"2030-01-15T12:00:00+01:00[Europe/Berlin]".parse().expect("a timestamp"), None);
-    let window = day.and_then(|day| day.month()).expect("a month");
+    let day = day.expect("a day");
+    let (window, read_window) = (day.month().expect("a month"), day.anywhere(LocalDay::month).expect("a window"));
     let people: Vec<Person> = (0..count).map(person).collect();
     let (mut whole, mut statement, mut algebra) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..requests + 50 {
         let begun = Instant::now();
         let answer = alice.ask("meeting:getMeetingTimeSlotsForMonth", request.clone()).await;
         let answered = Instant::now();
-        rows(database, count, window).await;
+        rows(database, count, read_window).await;
         let read = Instant::now();
         let slots = common(&people, window);
         let computed = Instant::now();
@@ -90,6 +91,7 @@ async fn rows(database: &mut PgConnection, count: usize, window: Interval) {
         .bind(window.start().instant())
         .bind(window.end().instant())
         .bind(10_001_i64)
+        .bind("alice")
         .fetch_all(database)
         .await
         .expect("rows");

@@ -41,6 +41,18 @@ impl LocalDay {
         YEARS.contains(&date.year()).then_some(Self { date, zone })
     }
 
+    /// A window that holds the day's own, wherever its zone is: what must be read while the zone is not known yet.
+    pub fn anywhere(&self, window: impl Fn(&Self) -> Option<Interval>) -> Option<Interval> {
+        // A zone's date is the one before or after UTC's at most, and its day begins at most a day from UTC's.
+        let utc = |days: i32| window(&Self { date: plus_days(self.date, days), zone: TimeZone::UTC });
+        let (first, last) = (utc(-1)?, utc(1)?);
+        let moved = |instant: Timestamp, days: i64| {
+            let moved = instant.micros() + days * 26 * 3_600_000_000;
+            Timestamp::from_micros(moved).unwrap_or(instant)
+        };
+        Interval::new(moved(first.start(), -1), moved(last.end(), 1))
+    }
+
     /// The day so many days later. `None` outside of [`YEARS`].
     pub fn plus_days(&self, days: i64) -> Option<Self> {
         let date = self.date.checked_add(jiff::Span::new().try_days(days).ok()?).ok()?;

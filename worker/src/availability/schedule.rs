@@ -89,6 +89,7 @@ impl Made {
 impl Schedule {
     /// When the user is available, meetings not taken off.
     pub fn available(&self, window: Interval) -> IntervalSet {
+        let is_available_by_default = self.is_available_by_default();
         let mut available = Vec::new();
         // What the default has no say over.
         let mut decided = Vec::new();
@@ -99,13 +100,15 @@ impl Schedule {
             taken = match self.made(date) {
                 Some((zone, made)) => {
                     available.extend_from_slice(made.available.difference(&taken).intervals());
-                    decided.extend(civil_day(date, zone));
+                    if is_available_by_default {
+                        decided.extend(civil_day(date, zone));
+                    }
                     made.taken_from_next
                 }
                 None => IntervalSet::default(),
             };
         }
-        if self.is_available_by_default() {
+        if is_available_by_default {
             let rest = IntervalSet::from(window).difference(&decided.into_iter().collect());
             available.extend_from_slice(rest.intervals());
         }

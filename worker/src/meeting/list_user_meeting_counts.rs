@@ -26,14 +26,14 @@ pub(crate) async fn handle(read: &mut Read, request: ListUserMeetingCountsReques
         size if (1..=MAX_DAYS).contains(&size) => size,
         _ => return Err(Error::bad_request("data.size", format!("expected 1 to {MAX_DAYS}"))),
     };
-    let today = local_day::of_read(read, "data.localDateNow", &request.local_date_now).await?;
+    let session = read.session().clone();
+    let today = local_day::of(read.connection(), &session, "data.localDateNow", &request.local_date_now).await?;
     let days = Days::of(&today, request.offset, size).ok_or_else(|| {
         let what = format!("expected days from the year {} to {}", YEARS.start(), YEARS.end());
         Error::bad_request("data.offset", what)
     })?;
 
     let mut counts = Counts::of(&days);
-    let session = read.session().clone();
     // Nothing that overlaps the days began earlier than the longest meeting before them: so one stretch of the index.
     let mut meetings = sqlx::query_as::<_, (DateTime<Utc>, DateTime<Utc>)>(
         "SELECT starts_at, ends_at FROM meeting_participants

@@ -9,47 +9,44 @@ use sqlx::PgConnection;
 
 use crate::{
     availability::calendar::{LocalDay, YEARS},
-    context::{Change, Read},
     error::Error,
 };
 
-/// The day that a reading request means.
+/// The day that a request of the caller's means.
 ///
 /// # Errors
-/// 400 when the timestamp is unset or in no year that a calendar is read for; names the field.
-pub(crate) async fn of_read(read: &mut Read, field: &str, written: &LocalTimestamp) -> Result<LocalDay, Error> {
-    let session = read.session().clone();
-    local_day(read.connection(), &session, field, written).await
-}
-
-/// The day that a changing request means; as [`of_read`].
-pub(crate) async fn of_change(change: &mut Change, field: &str, written: &LocalTimestamp) -> Result<LocalDay, Error> {
-    let session = change.session().clone();
-    local_day(change.connection(), &session, field, written).await
-}
-
-async fn local_day(
+/// As [`read`].
+pub(crate) async fn of(
     connection: &mut PgConnection,
     session: &Session,
     field: &str,
     written: &LocalTimestamp,
 ) -> Result<LocalDay, Error> {
+    let stored: Option<String> = match written.zone {
+        // Where one is written the stored one does not matter.
+        Some(_) => None,
+        None => {
+            let zone = sqlx::query_scalar("SELECT time_zone FROM users WHERE id = $1");
+            zone.bind(&session.user).fetch_optional(connection).await?
+        }
+    };
+    read(field, written, stored.as_deref().and_then(stored_zone))
+}
+
+/// The day that is meant by somebody with this stored zone.
+///
+/// # Errors
+/// 400 when the timestamp is unset or in no year that a calendar is read for; names the field.
+pub(crate) fn read(field: &str, written: &LocalTimestamp, stored: Option<TimeZone>) -> Result<LocalDay, Error> {
     if !written.instant.is_set() {
         return Err(Error::bad_request(field, "expected a timestamp"));
     }
-    let stored = match written.zone {
-        // Where it is written the stored one does not matter.
-        Some(_) => None,
-        None => stored_zone(connection, &session.user).await?,
-    };
     LocalDay::of(written, stored).ok_or_else(|| {
         Error::bad_request(field, format!("expected a date from the year {} to {}", YEARS.start(), YEARS.end()))
     })
 }
 
-/// The zone that the directory says of the user; one that no zone data knows counts as none.
-async fn stored_zone(connection: &mut PgConnection, user: &str) -> Result<Option<TimeZone>, Error> {
-    let name: Option<String> =
-        sqlx::query_scalar("SELECT time_zone FROM users WHERE id = $1").bind(user).fetch_optional(connection).await?;
-    Ok(name.and_then(|name| zone_named(&name)))
+/// The zone that the directory says of a user; one that no zone data knows counts as none.
+pub(crate) fn stored_zone(time_zone: &str) -> Option<TimeZone> {
+    zone_named(time_zone)
 }

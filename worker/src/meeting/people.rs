@@ -3,17 +3,19 @@
 use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use jiff::{civil::Date, tz::TimeZone};
 use serde::Deserialize;
-use shared::api::{Timestamp, timestamp::zone_written};
-use sqlx::{FromRow, PgConnection, types::Json};
+use shared::api::{LocalTimestamp, Timestamp, timestamp::zone_written};
+use sqlx::{FromRow, types::Json};
 
 use crate::{
     availability::{
-        calendar::dates_near,
+        calendar::{LocalDay, dates_near},
         interval::Interval,
         schedule::{ClockRange, Rule, Schedule},
         slots::Person,
     },
+    context::Read,
     error::Error,
+    meeting::local_day,
 };
 
 /// Of one user so many busy times are read, beyond which it is 413: they are in memory for all users at once.
@@ -35,56 +37,67 @@ impl Wanted {
     }
 }
 
-/// What a user of a network has set that matters for a window; busy time is left out.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn schedule(
-    connection: &mut PgConnection,
-    network: &str,
-    user: &str,
-    window: Interval,
-) -> Result<Schedule, Error> {
-    let wanted = Wanted { ids: vec![user.to_owned()], emails: vec![String::new()] };
-    let rows = read(connection, network, &wanted, window, 0).await?;
-    let person = rows.into_iter().next().map(PersonRow::into_person).transpose()?;
-    Ok(person.unwrap_or_default().schedule)
+/// A request that is about the time around a local date.
+#[derive(Debug)]
+pub(crate) struct Question<'a, W> {
+    /// `data.localDate`.
+    pub(crate) local_date: &'a LocalTimestamp,
+    /// What belongs to the day that it means.
+    pub(crate) window: W,
 }
 
-/// Those of the users who are of the network, each once.
-///
-/// # Errors
-/// 413 when one of them is busy too often in the window.
-pub(crate) async fn people(
-    connection: &mut PgConnection,
-    network: &str,
-    wanted: &Wanted,
-    window: Interval,
-) -> Result<Vec<Person>, Error> {
-    let rows = read(connection, network, wanted, window, MAX_BUSY + 1).await?;
-    rows.into_iter().map(PersonRow::into_person).collect()
+impl<W: Fn(&LocalDay) -> Option<Interval>> Question<'_, W> {
+    /// The caller, what he has set, and the window; busy time is left out.
+    ///
+    /// # Errors
+    /// 400, naming the field.
+    pub(crate) async fn caller(&self, read: &mut Read) -> Result<(Schedule, LocalDay, Option<Interval>), Error> {
+        let mut wanted = Wanted::default();
+        wanted.add(read.session().user.clone(), "");
+        let (people, day) = self.ask(read, &wanted, 0).await?;
+        let window = (self.window)(&day);
+        Ok((people.into_iter().next().unwrap_or_default().schedule, day, window))
+    }
+
+    /// Those of the users who are of the network, each once, and the window.
+    ///
+    /// # Errors
+    /// 400, naming the field; 413 when one of them is busy too often.
+    pub(crate) async fn people(
+        &self,
+        read: &mut Read,
+        wanted: &Wanted,
+    ) -> Result<(Vec<Person>, Option<Interval>), Error> {
+        let (people, day) = self.ask(read, wanted, MAX_BUSY + 1).await?;
+        Ok((people, (self.window)(&day)))
+    }
+
+    /// One statement: which day is meant is known only with the caller's zone, so it reads what any zone may need.
+    async fn ask(&self, read: &mut Read, wanted: &Wanted, max_busy: usize) -> Result<(Vec<Person>, LocalDay), Error> {
+        let day = local_day::read(FIELD, self.local_date, None)?;
+        let window = day.anywhere(&self.window).ok_or_else(|| Error::internal("a window without time"))?;
+        let (first, last) = dates_near(window);
+        let session = read.session().clone();
+        let rows: Vec<PersonRow> = sqlx::query_as(include_str!("people.sql"))
+            .bind(&session.network)
+            .bind(&wanted.ids)
+            .bind(&wanted.emails)
+            .bind(naive(first)?)
+            .bind(naive(last)?)
+            .bind(window.start().instant())
+            .bind(window.end().instant())
+            .bind(max_busy as i64)
+            .bind(&session.user)
+            .fetch_all(read.connection())
+            .await?;
+        let stored = rows.first().and_then(|row| local_day::stored_zone(row.caller_time_zone.as_deref()?));
+        let day = local_day::read(FIELD, self.local_date, stored)?;
+        let people = rows.into_iter().map(PersonRow::into_person).collect::<Result<_, Error>>()?;
+        Ok((people, day))
+    }
 }
 
-async fn read(
-    connection: &mut PgConnection,
-    network: &str,
-    wanted: &Wanted,
-    window: Interval,
-    max_busy: usize,
-) -> Result<Vec<PersonRow>, Error> {
-    let (first, last) = dates_near(window);
-    Ok(sqlx::query_as(include_str!("people.sql"))
-        .bind(network)
-        .bind(&wanted.ids)
-        .bind(&wanted.emails)
-        .bind(naive(first)?)
-        .bind(naive(last)?)
-        .bind(window.start().instant())
-        .bind(window.end().instant())
-        .bind(max_busy as i64)
-        .fetch_all(connection)
-        .await?)
-}
+const FIELD: &str = "data.localDate";
 
 /// A date as the database takes it.
 ///
@@ -102,6 +115,7 @@ struct PersonRow {
     days: Json<Vec<DayRow>>,
     busy_starts: Option<Vec<DateTime<Utc>>>,
     busy_ends: Option<Vec<DateTime<Utc>>>,
+    caller_time_zone: Option<String>,
 }
 
 /// A row of `availability_weekdays`.

@@ -1,9 +1,11 @@
--- What some users have set of their availability, and when they are busy: a row for each user who is found.
+-- What some users have set of their availability, and when they are busy: a row for each user who is found, in each of them
+-- the caller's own zone.
 --
 -- $1 network  $2 the users' ids and, at the same places, $3 their e-mails in lower case; an id that is found comes first (A8)
 -- $4 first and $5 last date for which what was set matters
 -- $6 start and $7 end of the window for which busy time matters
 -- $8 at most so many busy times of each user; 0: busy time is not asked for
+-- $9 the caller
 WITH found AS MATERIALIZED (
     SELECT DISTINCT coalesce(
         (SELECT m.user_id FROM members m WHERE m.network_id = $1 AND m.user_id = w.id),
@@ -30,7 +32,8 @@ SELECT
      WHERE d.network_id = $1 AND d.user_id = f.user_id AND d.day BETWEEN $4 AND $5
     ) AS days,
     busy.starts AS busy_starts,
-    busy.ends AS busy_ends
+    busy.ends AS busy_ends,
+    (SELECT u.time_zone FROM users u WHERE u.id = $9) AS caller_time_zone
 FROM found f
 CROSS JOIN LATERAL (
     SELECT array_agg(b.starts_at) AS starts, array_agg(b.ends_at) AS ends

@@ -16,7 +16,8 @@ use crate::{
 };
 
 pub(crate) async fn handle(change: &mut Change, request: SetUserAvailabilityRequest) -> Result<NoData, Error> {
-    let day = local_day::of_change(change, "data.localDate", &request.local_date).await?;
+    let session = change.session().clone();
+    let day = local_day::of(change.connection(), &session, "data.localDate", &request.local_date).await?;
     match Declared::of(&request.availability, &day)? {
         Declared::Weekdays { weekdays, rule } => set_weekdays(change, &weekdays, rule).await?,
         Declared::Day { date, rule } => set_day(change, naive(date)?, rule).await?,

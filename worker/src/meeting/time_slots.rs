@@ -6,10 +6,7 @@ use crate::{
     availability::{calendar::LocalDay, interval::Interval, slots::common},
     context::Read,
     error::Error,
-    meeting::{
-        local_day,
-        people::{Wanted, people},
-    },
+    meeting::people::{Question, Wanted},
 };
 
 /// One can ask for so many users at once.
@@ -31,12 +28,7 @@ pub(crate) async fn time_slots(
     for user in request.users {
         wanted.add(user.roomful, &user.email);
     }
-    let day = local_day::of_read(read, "data.localDate", &request.local_date).await?;
-    let Some(window) = window(&day) else {
-        return Ok(AvailableTimeSlots { available_time_slots: Vec::new() });
-    };
-    let network = read.session().network.clone();
-    let people = people(read.connection(), &network, &wanted, window).await?;
-    let slots = common(&people, window);
+    let (people, window) = Question { local_date: &request.local_date, window }.people(read, &wanted).await?;
+    let slots = window.map(|window| common(&people, window)).unwrap_or_default();
     Ok(AvailableTimeSlots { available_time_slots: slots.intervals().iter().copied().map(Into::into).collect() })
 }

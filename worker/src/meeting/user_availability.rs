@@ -9,7 +9,7 @@ use crate::{
     },
     context::Read,
     error::Error,
-    meeting::{local_day, people::schedule},
+    meeting::people::Question,
 };
 
 /// When the caller has said to be available, in the window that belongs to the day that the request means.
@@ -21,14 +21,8 @@ pub(crate) async fn user_availability(
     request: &LocalDateRequest,
     window: impl Fn(&LocalDay) -> Option<Interval>,
 ) -> Result<AvailabilityData, Error> {
-    let day = local_day::of_read(read, "data.localDate", &request.local_date).await?;
-    let available = match window(&day) {
-        Some(window) => {
-            let session = read.session().clone();
-            schedule(read.connection(), &session.network, &session.user, window).await?.available(window)
-        }
-        None => IntervalSet::default(),
-    };
+    let (schedule, _, window) = Question { local_date: &request.local_date, window }.caller(read).await?;
+    let available = window.map(|window| schedule.available(window)).unwrap_or_default();
     Ok(AvailabilityData { availability: told(&available) })
 }
 

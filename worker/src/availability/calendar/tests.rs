@@ -149,6 +149,31 @@ fn t2_the_zone_of_a_request() {
 }
 
 #[test]
+fn what_is_read_before_the_zone_is_known_holds_the_window_of_every_zone() {
+    let zones = ["Pacific/Kiritimati", "Pacific/Apia", "Pacific/Pago_Pago", "America/Havana", "Africa/Cairo", "UTC"];
+    for text in [
+        "2026-11-01T00:30:00Z",
+        "2026-10-31T23:30:00Z",
+        "2011-12-30T09:00:00Z",
+        "2011-12-31T11:00:00Z",
+        "2026-04-24T00:30:00+03:00",
+        "2026-01-31T23:59:59+23:59",
+        "2026-02-01T00:00:00-23:59",
+    ] {
+        let written: LocalTimestamp = text.parse().expect("a timestamp");
+        let unknown = LocalDay::of(&written, None).expect("a day");
+        for name in zones {
+            let day = LocalDay::of(&written, Some(zone(name))).expect("a day");
+            for window in [LocalDay::interval, LocalDay::week, LocalDay::month] {
+                let anywhere = unknown.anywhere(window).expect("not empty");
+                let inside = window(&day).is_none_or(|window| window.intersection(anywhere) == Some(window));
+                assert!(inside, "{text} {name}: {:?} {anywhere:?}", window(&day));
+            }
+        }
+    }
+}
+
+#[test]
 fn there_is_no_day_where_nothing_is_set_or_nothing_is_next_to_it() {
     for text in ["0001-01-01T00:00:00Z", "0001-06-01T00:00:00Z", "9999-06-01T00:00:00Z", "9999-12-31T23:59:59Z"] {
         assert_eq!(LocalDay::of(&text.parse().expect("a timestamp"), None), None, "{text}");
