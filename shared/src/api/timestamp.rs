@@ -81,10 +81,30 @@ pub struct LocalTimestamp {
     pub zone: Option<TimeZone>,
 }
 
+impl LocalTimestamp {
+    /// Whether the written offset is that of the zone at the instant. `Z` is the offset of no place.
+    pub fn has_offset_of(&self, zone: &TimeZone) -> bool {
+        self.offset_seconds.is_some_and(|offset| text::has_offset(zone, self.instant, offset).unwrap_or(false))
+    }
+}
+
 /// The zone of that IANA name, letters alike, from the one source of zone data that the project uses: the data compiled
 /// in, whatever the machine has installed.
 pub fn zone_named(name: &str) -> Option<TimeZone> {
     TimeZoneDatabase::bundled().get(name).ok().filter(|zone| !zone.is_unknown())
+}
+
+/// The zone that is written so: as [`zone_named`], or an offset such as `+05:45`, which is a zone without transitions.
+pub fn zone_written(text: &str) -> Option<TimeZone> {
+    text::zone_of(text).ok()
+}
+
+/// As [`zone_written`] reads it; `None` for a zone that has neither a name nor one offset of whole minutes.
+pub fn write_zone(zone: &TimeZone) -> Option<String> {
+    match zone.iana_name() {
+        Some(name) => Some(name.to_owned()),
+        None => text::write_offset(zone.to_fixed_offset().ok()?.seconds()),
+    }
 }
 
 /// Why a text is no timestamp.

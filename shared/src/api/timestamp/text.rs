@@ -115,7 +115,7 @@ fn is_tag_word(text: &str) -> bool {
 }
 
 /// A name, or an offset such as `+02:00`.
-fn zone_of(tag: &str) -> Result<TimeZone, TimestampError> {
+pub(super) fn zone_of(tag: &str) -> Result<TimeZone, TimestampError> {
     let mut rest = Rest(tag);
     let Ok(sign) = rest.byte(b"+-") else {
         return zone_named(tag).ok_or(TimestampError::UnknownZone);
@@ -131,10 +131,17 @@ fn zone_of(tag: &str) -> Result<TimeZone, TimestampError> {
 
 /// Whether the zone's offset at that instant is the written one. Offsets of the far past have seconds, which cannot be
 /// written: to the minute is enough.
-fn has_offset(zone: &TimeZone, instant: Timestamp, written_seconds: i32) -> Result<bool, TimestampError> {
+pub(super) fn has_offset(zone: &TimeZone, instant: Timestamp, written_seconds: i32) -> Result<bool, TimestampError> {
     let instant = jiff::Timestamp::from_microsecond(instant.micros()).map_err(|_| TimestampError::OutOfRange)?;
     let seconds = zone.to_offset(instant).seconds();
     Ok(seconds == written_seconds || (seconds + 30).div_euclid(60) * 60 == written_seconds)
+}
+
+/// `+05:45`; `None` when there are seconds.
+pub(super) fn write_offset(seconds: i32) -> Option<String> {
+    let minutes = seconds / 60;
+    let sign = if seconds < 0 { '-' } else { '+' };
+    (seconds % 60 == 0).then(|| format!("{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60))
 }
 
 /// Writes in UTC with `Z`, and with as many digits of the fraction as are not zero.
