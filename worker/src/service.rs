@@ -134,7 +134,7 @@ impl Service {
 const NOBODY_LOOKS: &str = "nobody looks at the database any more";
 const BUS_CLOSED: &str = "the bus was closed";
 
-/// What runs beside the requests, where `events` and `directory` are served.
+/// What runs beside the requests, where `events`, `directory` and `social` are served.
 struct Duties {
     tasks: TaskTracker,
     drain: CancellationToken,
@@ -154,6 +154,10 @@ impl Duties {
         if config.namespaces.contains(&Namespace::Directory) {
             let shutdown = Shutdown { drain: duties.drain.clone(), stop: service.shutdown.stop.clone() };
             duties.tasks.spawn(directory::leaving::run(service.context.clone(), shutdown));
+        }
+        if config.namespaces.contains(&Namespace::Social) {
+            let shutdown = Shutdown { drain: duties.drain.clone(), stop: service.shutdown.stop.clone() };
+            duties.tasks.spawn(social::news::run(service.context.clone(), shutdown));
         }
         duties
     }
@@ -219,22 +223,6 @@ mod tests {
         "meeting:listUserMeetingsInDateRange",
         "meeting:setUserAvailability",
         "meeting:update",
-        "social:createEvent",
-        "social:createSession",
-        "social:declineSessionJoin",
-        "social:deleteEvent",
-        "social:deleteSession",
-        "social:deleteUserSessionInvitations",
-        "social:getEvent",
-        "social:getEvents",
-        "social:getPropSessions",
-        "social:getSession",
-        "social:getSessions",
-        "social:inviteUsersToSession",
-        "social:joinSession",
-        "social:publishEvent",
-        "social:updateEvent",
-        "social:updateSession",
     ];
 
     fn names(handlers: &[Handlers]) -> BTreeSet<String> {

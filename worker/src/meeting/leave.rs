@@ -4,14 +4,7 @@ use shared::api::meeting::{MeetingData, MeetingId, OnMeetingDeleted, OnMeetingUp
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::{context::Change, error::Error, meeting::row::Row};
-
-/// A user who is of a network no more.
-#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
-pub(crate) struct Leaver {
-    pub(crate) network_id: String,
-    pub(crate) user_id: String,
-}
+use crate::{context::Change, directory::leaving::Leaver, error::Error, meeting::row::Row};
 
 /// So many places in meetings are given up by one statement, and their events held in memory.
 const PORTION: usize = 500;

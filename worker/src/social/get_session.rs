@@ -1,0 +1,17 @@
+//! `social:getSession`: rules S4, S5, V5.
+
+use shared::api::social::{SessionData, SessionId};
+
+use crate::{
+    context::Read,
+    error::Error,
+    object::object_id,
+    social::{reading, standing::look},
+};
+
+pub(crate) async fn handle(read: &mut Read, request: SessionId) -> Result<SessionData, Error> {
+    let id = object_id("session", &request.session_id)?;
+    let session = read.session().clone();
+    let standing = look(read.connection(), &session.network, &session.user, id).await?;
+    Ok(SessionData { session: reading::read_one(read.connection(), &session, id, standing.manages).await? })
+}
