@@ -7,7 +7,9 @@ use super::{People, create, event_for, get, in_january, named, named_event, publ
 
 /// An event's changes as the request that makes them.
 fn change(event: &Value, changes: Value) -> Value {
-    with(named_event(event), json!({"event": changes}))
+    let mut request = named_event(event);
+    request["event"] = changes;
+    request
 }
 
 #[tokio::test]
@@ -100,9 +102,8 @@ async fn v4_an_events_room_is_one_that_its_manager_may_use() {
         ])
         .await;
     let mut bob = stack.client(0, "bob").await;
-    let in_room = |room: &str| {
-        json!({"source": "community:demo:garden", "event": with(in_january(), json!({"roomId": room}))})
-    };
+    let in_room =
+        |room: &str| json!({"source": "community:demo:garden", "event": with(in_january(), json!({"roomId": room}))});
     assert_eq!(refused(&mut bob, "social:createEvent", in_room("attic")).await.0, 802);
     assert_eq!(refused(&mut bob, "social:createEvent", in_room("vault")).await.0, 803);
     let event = bob.ask("social:createEvent", in_room("")).await["event"].take();
@@ -192,7 +193,11 @@ async fn s4_an_event_does_not_move_away_from_its_sessions() {
         (json!({"startDate": "2030-01-02T09:00:00Z"}), 0),
         (json!({"startDate": "2030-01-03T00:00:00Z", "endDate": "2030-02-01T00:00:00Z"}), 409),
     ] {
-        assert_eq!(super::code(&mut alice, "social:updateEvent", change(&event, changes.clone())).await, expected, "{changes}");
+        assert_eq!(
+            super::code(&mut alice, "social:updateEvent", change(&event, changes.clone())).await,
+            expected,
+            "{changes}"
+        );
     }
 }
 

@@ -42,11 +42,15 @@ impl Four {
         }
         let about = |session: &Value| {
             let id = &session["id"];
-            let event = told.iter().find(|event| event["data"]["sessionId"] == *id || event["data"]["session"]["id"] == *id);
+            let event =
+                told.iter().find(|event| event["data"]["sessionId"] == *id || event["data"]["session"]["id"] == *id);
             event.unwrap_or_else(|| panic!("nothing was told about {id}: {told:?}"))
         };
         let [over, to_come] = &self.own;
-        assert_eq!((&about(to_come)["event"], &about(to_come)["data"]), (&json!("social:sessionDeleted"), &named(to_come)));
+        assert_eq!(
+            (&about(to_come)["event"], &about(to_come)["data"]),
+            (&json!("social:sessionDeleted"), &named(to_come))
+        );
         assert_eq!(refused(&mut people.carol, "social:getSession", named(to_come)).await.0, 404);
         assert_eq!(get(&mut people.carol, over).await, *over, "what is over is kept");
         for session in &self.others {
@@ -155,7 +159,11 @@ async fn s3_who_joins_or_is_invited_while_he_leaves_is_gone_in_the_end() {
         let (invited, _) = tokio::join!(inviting, stack.import_all(&leaving));
         let code = &invited["error"]["code"];
         assert!(*code == 0 || *code == 404, "{invited}");
-        assert_eq!(count(&stack, "SELECT count(*) FROM social_participants WHERE user_id = 'dave'").await, 0, "{round}");
+        assert_eq!(
+            count(&stack, "SELECT count(*) FROM social_participants WHERE user_id = 'dave'").await,
+            0,
+            "{round}"
+        );
         stack.import_all(&[json!({"kind": "user", "id": "dave"})]).await;
     }
 }

@@ -6,8 +6,8 @@ use harness::{Client, Stack, eventually};
 use serde_json::{Value, json};
 
 use super::{
-    People, count, create, crowd, event_for, get, in_january, invited, joined, let_join, named, publish, update, users, with,
-    yoga,
+    People, count, create, crowd, event_for, get, in_january, invited, joined, let_join, named, publish, update, users,
+    with, yoga,
 };
 
 /// The session of the next event, which must tell of one.
@@ -133,22 +133,31 @@ async fn s11_five_hundred_of_those_who_joined_are_listed_the_reader_among_them()
     let mut people = People::of(&stack).await;
     let session = create(&mut people.bob, yoga(None), users(&["carol", "u600"])).await;
     let names: Vec<String> = (0..JOINED).map(|n| format!("u{n}")).collect();
-    sqlx::query("DELETE FROM social_participants WHERE user_id = 'u600'").execute(&mut stack.database().await).await.expect("gone");
+    sqlx::query("DELETE FROM social_participants WHERE user_id = 'u600'")
+        .execute(&mut stack.database().await)
+        .await
+        .expect("gone");
     let_join(&stack, &session, &names).await;
     let mut first = stack.client(0, "u3").await;
     let mut last = stack.client(1, "u610").await;
-    for (client, expected) in
-        [(&mut people.bob, &names[..500]), (&mut people.carol, &names[..500]), (&mut first, &names[..500]), (&mut last, &names[120..])]
-    {
+    for (client, expected) in [
+        (&mut people.bob, &names[..500]),
+        (&mut people.carol, &names[..500]),
+        (&mut first, &names[..500]),
+        (&mut last, &names[120..]),
+    ] {
         assert_eq!(joined(&get(client, &session).await), expected);
     }
     for client in [&mut people.bob, &mut people.carol] {
         told(client).await;
     }
     update(&mut people.bob, &session, json!({"title": "Mass yoga"})).await;
-    for (client, expected) in
-        [(&mut people.bob, &names[..500]), (&mut people.carol, &names[..500]), (&mut first, &names[..500]), (&mut last, &names[120..])]
-    {
+    for (client, expected) in [
+        (&mut people.bob, &names[..500]),
+        (&mut people.carol, &names[..500]),
+        (&mut first, &names[..500]),
+        (&mut last, &names[120..]),
+    ] {
         assert_eq!(joined(&told(client).await), expected);
     }
     assert_eq!(count(&stack, "SELECT count(*) FROM event_log WHERE payload LIKE '%Mass yoga%'").await, 2);
@@ -252,7 +261,8 @@ async fn s11_news_that_wait_are_told_once_whoever_looks() {
     let mut merely = stack.client(0, "u0").await;
     for _ in 0..5 {
         // Told just now, as far as the database knows; a join that waits; and then the time has come.
-        for (client, endpoint) in [(&mut people.dave, "social:joinSession"), (&mut people.carol, "social:joinSession")] {
+        for (client, endpoint) in [(&mut people.dave, "social:joinSession"), (&mut people.carol, "social:joinSession")]
+        {
             client.ask(endpoint, named(&session)).await;
         }
         told(&mut merely).await;

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::{People, code, count, create, crowd, event_for, get, joined, named, refused, update, with, yoga};
 
-const TAKEN: &str = "SELECT count(DISTINCT user_id) FROM social_participants WHERE joined_at IS NOT NULL AND NOT is_owner";
+const TAKEN: &str =
+    "SELECT count(DISTINCT user_id) FROM social_participants WHERE joined_at IS NOT NULL AND NOT is_owner";
 
 fn limit(event: &Value, limit: u32) -> Value {
     json!({"eventId": event["id"], "event": {"participantLimit": limit}})
@@ -28,7 +29,11 @@ async fn s6_different_users_count_once_and_an_owner_not_in_his_own_session() {
     people.dave.ask("social:joinSession", named(&bobs)).await;
     people.dave.ask("social:joinSession", named(&carols)).await;
     people.bob.ask("social:joinSession", named(&carols)).await;
-    assert_eq!(refused(&mut people.alice, "social:joinSession", named(&bobs)).await, full, "an invitation holds no place");
+    assert_eq!(
+        refused(&mut people.alice, "social:joinSession", named(&bobs)).await,
+        full,
+        "an invitation holds no place"
+    );
     // Again is fine, also when it is full.
     people.dave.ask("social:joinSession", named(&bobs)).await;
     // Of two joins one is not enough to free the place.
@@ -41,7 +46,11 @@ async fn s6_different_users_count_once_and_an_owner_not_in_his_own_session() {
     people.alice.ask("social:joinSession", named(&bobs)).await;
     assert_eq!(refused(&mut people.dave, "social:joinSession", named(&carols)).await, full);
     people.carol.ask("social:declineSessionJoin", named(&carols)).await;
-    assert_eq!(refused(&mut people.dave, "social:joinSession", named(&carols)).await, full, "an owner has no place to free");
+    assert_eq!(
+        refused(&mut people.dave, "social:joinSession", named(&carols)).await,
+        full,
+        "an owner has no place to free"
+    );
 }
 
 #[tokio::test]
@@ -172,7 +181,8 @@ async fn s5_two_hundred_who_reach_for_an_open_slot_over_all_pods_take_it_once() 
         let (before, rest) = clients.split_at_mut(user);
         let (taker, after) = rest.split_first_mut().expect("the taker");
         let declining = taker.ask("social:declineSessionJoin", named(&slot));
-        let reaching = join_all(before.iter_mut().chain(after).map(|client| code(client, "social:joinSession", named(&slot))));
+        let reaching =
+            join_all(before.iter_mut().chain(after).map(|client| code(client, "social:joinSession", named(&slot))));
         let (_, codes) = tokio::join!(declining, reaching);
         let taken = codes.iter().filter(|code| **code == 0).count();
         assert!(taken <= 1 && codes.iter().all(|code| [0, 409].contains(code)), "round {round}: {codes:?}");

@@ -74,7 +74,8 @@ async fn s6_ten_places_are_taken_by_ten_also_when_workers_are_killed_in_the_midd
         sqlx::raw_sql("BEGIN; LOCK TABLE outbox IN SHARE MODE").execute(&mut blocker).await.expect("a lock");
         let request = named(&session);
         let event_id = format!("join {round}");
-        let joining = join_all(clients.iter_mut().map(|client| insist(client, &event_id, "social:joinSession", &request)));
+        let joining =
+            join_all(clients.iter_mut().map(|client| insist(client, &event_id, "social:joinSession", &request)));
         let killing = async {
             let in_the_middle = "SELECT count(*) FROM pg_stat_activity
                                  WHERE datname = current_database() AND wait_event_type = 'Lock'

@@ -113,7 +113,12 @@ fn with_all_rights(user: &str, has_them: bool) -> Value {
 async fn world() -> Stack {
     let stack = Stack::builder().gateway_arg("--rate-limit=100000").gateway_arg("--rate-burst=100000").start().await;
     let member = |user: &str, role: &str| json!({"userId": user, "role": role});
-    let club = [member("kim", "Admin"), member("cora", "Participant"), member("olga", "Participant"), member("mia", "Participant")];
+    let club = [
+        member("kim", "Admin"),
+        member("cora", "Participant"),
+        member("olga", "Participant"),
+        member("mia", "Participant"),
+    ];
     let user = |id: &str| json!({"kind": "user", "id": id, "networkIds": ["demo"]});
     stack
         .import_all(&[

@@ -218,7 +218,10 @@ async fn s5_an_open_slot_is_taken_once_and_open_again_when_its_taker_declines() 
     let slot = create(&mut people.bob, with(yoga(None), json!({"sessionType": 2})), users(&["carol"])).await;
     people.bob.ask("social:joinSession", named(&slot)).await;
     people.dave.ask("social:joinSession", named(&slot)).await;
-    assert_eq!(refused(&mut people.carol, "social:joinSession", named(&slot)).await, (409, "the slot is taken".to_owned()));
+    assert_eq!(
+        refused(&mut people.carol, "social:joinSession", named(&slot)).await,
+        (409, "the slot is taken".to_owned())
+    );
     people.dave.ask("social:joinSession", named(&slot)).await;
     people.dave.ask("social:declineSessionJoin", named(&slot)).await;
     people.carol.ask("social:joinSession", named(&slot)).await;
@@ -241,7 +244,10 @@ async fn s5_when_the_type_changes_those_who_joined_count_as_invited() {
     assert_eq!(joined(&private), ["bob", "dave", "carol"]);
     people.carol.ask("social:declineSessionJoin", named(&session)).await;
     let slot = update(&mut people.bob, &session, json!({"sessionType": 2})).await;
-    assert_eq!((invited(&slot), joined(&slot)), (vec!["alice".into(), "dave".into()], vec!["bob".into(), "dave".into()]));
+    assert_eq!(
+        (invited(&slot), joined(&slot)),
+        (vec!["alice".into(), "dave".into()], vec!["bob".into(), "dave".into()])
+    );
     assert_eq!(slot["invitedUsers"][0]["role"], 2);
     let public = update(&mut people.bob, &session, json!({"sessionType": 0})).await;
     assert_eq!(invited(&public), ["alice", "dave"]);
@@ -258,7 +264,10 @@ async fn s8_removing_an_invitation_to_a_private_session_ends_the_join_as_well() 
         let remove = with(named(&session), json!({"usersToInvite": ["carol"]}));
         people.bob.ask("social:deleteUserSessionInvitations", remove).await;
         let now = get(&mut people.dave, &session).await;
-        assert_eq!((invited(&now), joined(&now)), (vec!["dave".to_owned()], still_joined.iter().map(ToString::to_string).collect()));
+        assert_eq!(
+            (invited(&now), joined(&now)),
+            (vec!["dave".to_owned()], still_joined.iter().map(ToString::to_string).collect())
+        );
         assert_eq!(code(&mut people.carol, "social:getSession", named(&session)).await, still_sees);
         let own = with(named(&session), json!({"usersToInvite": ["dave"]}));
         people.dave.ask("social:deleteUserSessionInvitations", own).await;
@@ -276,7 +285,8 @@ async fn s8_moving_a_session_keeps_those_who_joined() {
     let event = event_for(&mut people.alice, 0).await;
     let session = create(&mut people.bob, yoga(Some(&event)), users(&["carol"])).await;
     people.dave.ask("social:joinSession", named(&session)).await;
-    let moved = update(&mut people.alice, &session, json!({"startDate": "2030-01-05T10:00:00Z", "roomId": "lobby"})).await;
+    let moved =
+        update(&mut people.alice, &session, json!({"startDate": "2030-01-05T10:00:00Z", "roomId": "lobby"})).await;
     assert_eq!((joined(&moved), invited(&moved)), (vec!["dave".to_owned()], vec!["carol".to_owned()]));
     people.dave.event("social:sessionUpdated").await;
     assert_eq!(people.dave.event("social:sessionUpdated").await["data"]["session"], moved);

@@ -7,10 +7,7 @@ use crate::{
     context::Change,
     error::Error,
     object::object_id,
-    social::{
-        news,
-        standing::{lock_checked, touch},
-    },
+    social::{news, standing::lock_checked},
 };
 
 pub(crate) async fn handle(change: &mut Change, request: SessionId) -> Result<NoData, Error> {
@@ -21,7 +18,6 @@ pub(crate) async fn handle(change: &mut Change, request: SessionId) -> Result<No
         return Ok(NoData);
     }
     decline(change, id).await?;
-    touch(change, id).await?;
     news::tell_of_joins(change, &session.network, id, &[session.user]).await?;
     Ok(NoData)
 }
@@ -30,7 +26,9 @@ pub(crate) async fn handle(change: &mut Change, request: SessionId) -> Result<No
 async fn decline(change: &mut Change, id: Uuid) -> Result<(), Error> {
     let session = change.session().clone();
     sqlx::query(
-        "WITH stays AS (
+        "WITH touched AS (
+             UPDATE social_sessions SET updated_at = statement_timestamp() WHERE network_id = $1 AND id = $2
+         ), stays AS (
              UPDATE social_participants SET joined_at = NULL
              WHERE network_id = $1 AND session_id = $2 AND user_id = $3 AND is_owner
          )

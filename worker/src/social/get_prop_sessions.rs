@@ -26,14 +26,15 @@ struct Candidate {
 
 pub(crate) async fn handle(read: &mut Read, request: GetPropSessionsRequest) -> Result<Sessions, Error> {
     let session = read.session().clone();
-    check_place(read.connection(), &session, &request.room_id, &request.prop_id).await?;
+    let mut snapshot = read.snapshot().await?;
+    check_place(&mut snapshot, &session, &request.room_id, &request.prop_id).await?;
     let mut candidates = sqlx::query_as::<_, Candidate>(include_str!("get_prop_sessions.sql"))
         .bind(&session.network)
         .bind(&session.user)
         .bind(&request.room_id)
         .bind(&request.prop_id)
         .bind(NEXT as i64)
-        .fetch(read.connection());
+        .fetch(&mut *snapshot);
     let mut next: Vec<(Row, bool)> = Vec::new();
     while let Some(Candidate { manages, until, now, mut row }) = candidates.try_next().await? {
         let Some(occurrence) = row.content.time.series(until)?.next(now) else { continue };
@@ -43,6 +44,7 @@ pub(crate) async fn handle(read: &mut Read, request: GetPropSessionsRequest) -> 
         next.truncate(NEXT);
     }
     drop(candidates);
-    let sessions = reading::read_many(read.connection(), &session, next).await?;
+    let sessions = reading::read_many(&mut snapshot, &session, next).await?;
+    snapshot.rollback().await?;
     Ok(Sessions { sessions })
 }

@@ -12,6 +12,9 @@ use crate::{
 pub(crate) async fn handle(read: &mut Read, request: SessionId) -> Result<SessionData, Error> {
     let id = object_id("session", &request.session_id)?;
     let session = read.session().clone();
-    let standing = look(read.connection(), &session.network, &session.user, id).await?;
-    Ok(SessionData { session: reading::read_one(read.connection(), &session, id, standing.manages).await? })
+    let mut snapshot = read.snapshot().await?;
+    let standing = look(&mut snapshot, &session.network, &session.user, id).await?;
+    let seen = reading::read_one(&mut snapshot, &session, id, standing.manages).await?;
+    snapshot.rollback().await?;
+    Ok(SessionData { session: seen })
 }

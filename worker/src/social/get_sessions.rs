@@ -20,7 +20,8 @@ struct Listed {
 pub(crate) async fn handle(read: &mut Read, request: EventId) -> Result<Sessions, Error> {
     let id = object_id("event", &request.event_id)?;
     let session = read.session().clone();
-    let event = event::look(read.connection(), &session.network, &session.user, id).await?;
+    let mut snapshot = read.snapshot().await?;
+    let event = event::look(&mut snapshot, &session.network, &session.user, id).await?;
     // Those that ended longest ago come last, and are left out when the others fill the answer.
     let listed: Vec<Listed> = sqlx::query_as(
         "SELECT d.*, $4 OR d.owner_id = $2 AS manages
@@ -37,10 +38,11 @@ pub(crate) async fn handle(read: &mut Read, request: EventId) -> Result<Sessions
     .bind(id)
     .bind(event.manages)
     .bind(MAX_LISTED as i64)
-    .fetch_all(read.connection())
+    .fetch_all(&mut *snapshot)
     .await?;
     let rows = listed.into_iter().map(|Listed { manages, row }| (row, manages)).collect();
-    let mut sessions = reading::read_many(read.connection(), &session, rows).await?;
+    let mut sessions = reading::read_many(&mut snapshot, &session, rows).await?;
+    snapshot.rollback().await?;
     sessions.sort_by(|a, b| (a.start_date, &a.id).cmp(&(b.start_date, &b.id)));
     Ok(Sessions { sessions })
 }

@@ -17,6 +17,8 @@ use crate::{
 pub(crate) async fn handle(change: &mut Change, request: JoinSessionRequest) -> Result<NoData, Error> {
     let id = object_id("session", &request.session_id)?;
     let session = change.session().clone();
+    // Here `request.invitation`, the token of an outsider's link, is to be claimed (S10): before the first look, which needs
+    // the invitation that comes of it.
     // Without locks: most of those who come too late are not kept waiting, and keep nobody waiting.
     let seen = look_as_caller(change, id).await?;
     check(change, id, &seen).await?;

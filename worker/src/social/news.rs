@@ -107,11 +107,14 @@ async fn tell<C>(change: &mut Change<C>, party: &Party, recipients: BTreeSet<Str
         if most > 1 && readers.keys().map(is_too_large).collect::<Result<Vec<_>, _>>()?.contains(&true) {
             continue;
         }
+        let is_many = readers.len() > 2;
         for ((start, sight), readers) in readers {
             let data = SessionData { session: text(party, start, most, sight, &profiles) };
             change.emit_in(&party.row.network_id, readers.into_iter().cloned(), &SessionUpdated(data))?;
-            // However many have joined, the events of a few of them are held at once.
-            change.write_events().await?;
+            if is_many {
+                // However many have joined, the event of a few of them is held at once.
+                change.write_events().await?;
+            }
         }
         break;
     }

@@ -96,7 +96,7 @@ async fn cut_series(change: &mut Change, event: Uuid, until: DateTime<Utc>) -> R
         // Whoever changes one of these sessions, or who belongs to it, holds the event's lock.
         sqlx::query(
             "WITH cut AS (
-                 UPDATE social_sessions s SET ends_at = c.ends_at
+                 UPDATE social_sessions s SET ends_at = c.ends_at, sequence = s.sequence + 1
                  FROM unnest($2::uuid[], $3::timestamptz[]) c (id, ends_at)
                  WHERE s.network_id = $1 AND s.id = c.id AND s.ends_at IS DISTINCT FROM c.ends_at
                  RETURNING s.id, s.ends_at
