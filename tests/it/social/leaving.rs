@@ -167,3 +167,26 @@ async fn s3_who_joins_or_is_invited_while_he_leaves_is_gone_in_the_end() {
         stack.import_all(&[json!({"kind": "user", "id": "dave"})]).await;
     }
 }
+
+#[tokio::test]
+async fn s3_who_is_just_leaving_is_waited_for_and_belongs_to_nothing_new() {
+    let stack = Stack::builder().start().await;
+    let mut people = People::of(&stack).await;
+    let session = create(&mut people.bob, yoga(None), json!([])).await;
+    let mut leaving = stack.database().await;
+    sqlx::raw_sql("BEGIN; DELETE FROM members WHERE user_id = 'dave'").execute(&mut leaving).await.expect("leaving");
+    let request = json!({"session": yoga(None), "usersToInvite": []});
+    let join = people.dave.send("social:joinSession", named(&session), None).await;
+    let own = people.dave.send("social:createSession", request, None).await;
+    let invite = with(named(&session), json!({"usersToInvite": users(&["dave"])}));
+    let invite = people.bob.send("social:inviteUsersToSession", invite, None).await;
+    eventually!(count(&stack, super::places::WAITING).await, |waiting| *waiting == 3);
+    sqlx::raw_sql("COMMIT").execute(&mut leaving).await.expect("gone");
+    // Done afresh they do not even see the session any more.
+    for id in [join, own] {
+        let answer = people.dave.answer(id).await;
+        assert!([401, 404, 803].contains(&answer["error"]["code"].as_u64().expect("a code")), "{answer}");
+    }
+    assert_eq!(people.bob.answer(invite).await["error"]["message"], "invited user dave not found");
+    assert_eq!(count(&stack, "SELECT count(*) FROM social_participants WHERE user_id = 'dave'").await, 0);
+}

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
-use harness::{Client, Stack};
+use harness::{Client, Stack, eventually};
 use serde_json::{Value, json};
 
 use super::{People, code, count, create, crowd, event_for, get, joined, named, refused, update, with, yoga};
 
 const TAKEN: &str =
     "SELECT count(DISTINCT user_id) FROM social_participants WHERE joined_at IS NOT NULL AND NOT is_owner";
+
+/// How many wait for a user's row of `members`.
+pub(super) const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
+     WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FROM members%FOR KEY SHARE'";
 
 fn limit(event: &Value, limit: u32) -> Value {
     json!({"eventId": event["id"], "event": {"participantLimit": limit}})
@@ -45,6 +49,8 @@ async fn s6_different_users_count_once_and_an_owner_not_in_his_own_session() {
     }
     people.alice.ask("social:joinSession", named(&bobs)).await;
     assert_eq!(refused(&mut people.dave, "social:joinSession", named(&carols)).await, full);
+    people.carol.ask("social:declineSessionJoin", named(&carols)).await;
+    people.carol.ask("social:joinSession", named(&carols)).await;
     people.carol.ask("social:declineSessionJoin", named(&carols)).await;
     assert_eq!(
         refused(&mut people.dave, "social:joinSession", named(&carols)).await,
@@ -212,6 +218,34 @@ async fn s6_a_limit_that_comes_and_goes_while_users_join_is_kept_whenever_it_is_
         assert_eq!(codes.get(&0).copied().unwrap_or(0) as i64, taken, "round {round}: {codes:?}");
         assert!(taken <= at_the_limit.max(20), "round {round}: {taken}, {at_the_limit} when it was limited");
         assert_eq!(code(&mut clients[0], "social:declineSessionJoin", named(&session)).await, 0);
+        alice.ask("social:deleteEvent", super::named_event(&event)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s6_a_limit_that_comes_between_the_look_and_the_lock_is_kept() {
+    const USERS: usize = 12;
+    let stack = Stack::builder().gateways(2).workers(2).start().await;
+    let mut clients = sockets(&stack, USERS).await;
+    let mut alice = stack.client(0, "alice").await;
+    for round in 0..3 {
+        let event = event_for(&mut alice, 0).await;
+        let mut sessions = Vec::new();
+        for _ in 0..USERS {
+            sessions.push(create(&mut alice, yoga(Some(&event)), json!([])).await);
+        }
+        // They have looked, and wait for their own rows of `members` before they lock anything else.
+        let mut blocker = stack.database().await;
+        let hold = "BEGIN; SELECT FROM members WHERE user_id LIKE 'u%' ORDER BY user_id FOR UPDATE";
+        sqlx::raw_sql(hold).execute(&mut blocker).await.expect("held");
+        let joining = at_once(&mut clients, "social:joinSession", |n| named(&sessions[n]));
+        let limiting = async {
+            eventually!(count(&stack, WAITING).await, |waiting| *waiting >= USERS as i64 - 2);
+            alice.ask("social:updateEvent", limit(&event, 1)).await;
+            sqlx::raw_sql("COMMIT").execute(&mut blocker).await.expect("released");
+        };
+        let (codes, ()) = tokio::join!(joining, limiting);
+        assert_eq!(codes, BTreeMap::from([(0, 1), (409, USERS - 1)]), "round {round}");
         alice.ask("social:deleteEvent", super::named_event(&event)).await;
     }
 }
