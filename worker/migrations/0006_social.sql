@@ -109,7 +109,7 @@ CREATE TABLE social_participants (
 CREATE INDEX social_participants_places ON social_participants (network_id, event_id, user_id)
     WHERE event_id IS NOT NULL AND joined_at IS NOT NULL AND NOT is_owner;
 
--- S3: everything that a user belongs to. U1: what he is invited to and has not joined. A7: when he is busy.
+-- S3: everything that a user belongs to (`meeting_leavers` names those who leave sessions bit by bit, too). U1: what he is invited to and has not joined. A7: when he is busy.
 CREATE INDEX social_participants_by_user ON social_participants (network_id, user_id, (coalesce(ends_at, 'infinity')))
     INCLUDE (session_id, starts_at, is_owner, role, joined_at);
 

@@ -17,9 +17,7 @@ use crate::{
     social::{
         event::{self, Seen},
         invite::Named,
-        news,
-        place::check_place,
-        reading,
+        news, reading,
         session::{Bounds, Content},
         standing::{Need, lock_event},
     },
@@ -38,6 +36,7 @@ pub(crate) async fn handle(change: &mut Change, request: CreateSessionRequest) -
     let invited = named.resolve(change).await?;
     let mut bounds = None;
     if let Some(id) = event_id {
+        // When it is gone, the look finds out.
         lock_event(change, id, Need::Stays, false).await?;
         let event = look_at_event(change, &session, id).await?.row.content;
         bounds = Some(Bounds { starts_at: event.starts_at, ends_at: event.ends_at });
@@ -76,29 +75,6 @@ impl Owner {
             .bind(user)
             .fetch_one(connection)
             .await?)
-    }
-}
-
-impl Content {
-    /// Lets pass a room that the caller may use, and a prop in it (V4); in an event there may be none.
-    ///
-    /// # Errors
-    /// 802, 803, 404; 400 when a room is needed.
-    pub(super) async fn check_place(
-        &self,
-        connection: &mut PgConnection,
-        session: &Session,
-        event: Option<Uuid>,
-    ) -> Result<(), Error> {
-        if !self.room_id.is_empty() {
-            return check_place(connection, session, &self.room_id, &self.prop_id).await;
-        }
-        let what = match event {
-            None => "expected a room: the session is of no event",
-            Some(_) if !self.prop_id.is_empty() => "expected the room in which the prop stands",
-            Some(_) => return Ok(()),
-        };
-        Err(Error::bad_request("data.session.roomId", what))
     }
 }
 

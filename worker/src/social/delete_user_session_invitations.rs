@@ -17,7 +17,7 @@ use crate::{
 pub(crate) async fn handle(change: &mut Change, request: DeleteUserSessionInvitationsRequest) -> Result<NoData, Error> {
     let id = object_id("session", &request.session_id)?;
     let session = change.session().clone();
-    // Users only. An outsider's address names nobody yet.
+    // Users only. Here the addresses of outsiders are to be told from them.
     let users = request.users_to_invite;
     let is_ones_own = users.iter().all(|user| *user == session.user);
     let may = |standing: &Standing| if is_ones_own { Ok(()) } else { standing.managers_only() };

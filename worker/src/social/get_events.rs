@@ -19,7 +19,9 @@ pub(crate) async fn handle(read: &mut Read, request: GetEventsRequest) -> Result
     source.standing(&session, read.connection()).await?;
     // Those that ended longest ago come last, and are not read when the others fill the answer.
     let mut rows = sqlx::query_as::<_, Row>(concat!(
-        "SELECT ", event_columns!(), "
+        "SELECT ",
+        event_columns!(),
+        "
          FROM social_events e
          JOIN social_event_rights r ON r.network_id = e.network_id AND r.event_id = e.id AND r.user_id = $2
          WHERE e.network_id = $1 AND e.community_id = $3 AND r.sees

@@ -20,7 +20,7 @@ pub(crate) struct Named {
     addresses: Vec<(Address, i16)>,
 }
 
-/// Whom a request invites: users, each once, in the order in which they were named.
+/// Whom a request invites: users, each once; those who are named by their ids first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Invited {
     pub(crate) users: Vec<(String, i16)>,
@@ -85,7 +85,8 @@ impl Named {
             return Err(Error::not_found(format!("invited user {name}")));
         }
         wanted.retain(|(user, _)| present.contains(user));
-        // Addresses that no user of the network has proven: from here on they are to be invited by mail and message.
+        // Addresses that no user of the network has proven. Here they are to become part of `Invited`, and be kept by
+        // `Invited::write`, instead of being refused.
         if !outsiders.is_empty() {
             return Err(Error::conflict("outsiders cannot be invited yet"));
         }

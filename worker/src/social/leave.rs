@@ -30,6 +30,7 @@ pub(crate) async fn leave<C>(change: &mut Change<C>, leavers: &[Leaver], portion
             return Ok(true);
         }
         give_up(change, places).await?;
+        change.write_events().await?;
         if count < PORTION {
             return Ok(true);
         }
@@ -84,7 +85,6 @@ async fn give_up<C>(change: &mut Change<C>, places: Places) -> Result<(), Error>
             for (id, members) in delete(change, &network, &[id]).await? {
                 change.emit_in(&network, members, &SessionDeleted(SessionId { session_id: id.to_string() }))?;
             }
-            change.write_events().await?;
         } else {
             take_off(change, &network, id, leavers).await?;
         }

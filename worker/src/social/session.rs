@@ -2,12 +2,15 @@
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use jiff::tz::TimeZone;
-use shared::api::{
-    LocalTimestamp,
-    social::SessionInput,
-    timestamp::{write_zone, zone_written},
+use shared::{
+    api::{
+        LocalTimestamp,
+        social::SessionInput,
+        timestamp::{write_zone, zone_written},
+    },
+    internal::Session,
 };
-use sqlx::FromRow;
+use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use crate::{
@@ -15,6 +18,7 @@ use crate::{
     meeting::row::Color,
     social::{
         limits::{SECONDS, check_text, instant},
+        place::check_place,
         series::Series,
     },
 };
@@ -175,6 +179,29 @@ impl Content {
             return Err(Error::bad_request("data.session.color", "expected finite numbers"));
         }
         Ok(self)
+    }
+}
+
+impl Content {
+    /// Lets pass a room that the caller may use, and a prop in it (V4); in an event there may be none.
+    ///
+    /// # Errors
+    /// 802, 803, 404; 400 when a room is needed.
+    pub(crate) async fn check_place(
+        &self,
+        connection: &mut PgConnection,
+        session: &Session,
+        event: Option<Uuid>,
+    ) -> Result<(), Error> {
+        if !self.room_id.is_empty() {
+            return check_place(connection, session, &self.room_id, &self.prop_id).await;
+        }
+        let what = match event {
+            None => "expected a room: the session is of no event",
+            Some(_) if !self.prop_id.is_empty() => "expected the room in which the prop stands",
+            Some(_) => return Ok(()),
+        };
+        Err(Error::bad_request("data.session.roomId", what))
     }
 }
 

@@ -106,13 +106,13 @@ pub(crate) enum Need {
     Places,
 }
 
-/// Locks the event until the commit, as far as is needed.
+/// Locks the event until the commit, as far as is needed. Returns whether it is still there.
 ///
 /// # Errors
-/// 404 when it is gone.
-pub(crate) async fn lock_event(change: &mut Change, event: Uuid, need: Need, is_limited: bool) -> Result<(), Error> {
-    // Changes of the event itself lock it FOR UPDATE, which all others here keep out. Those who take places keep each
-    // other out; going from the weaker lock to the stronger one waits for nobody who waits.
+/// The database's.
+pub(crate) async fn lock_event(change: &mut Change, event: Uuid, need: Need, is_limited: bool) -> Result<bool, Error> {
+    // Changes of the event itself lock it FOR UPDATE, which keeps all these out. Those who take places keep each other out;
+    // going from the weaker lock to the stronger one waits for nobody who waits.
     const STAYS: &str = "SELECT participant_limit FROM social_events WHERE network_id = $1 AND id = $2 FOR KEY SHARE";
     const PLACES: &str =
         "SELECT participant_limit FROM social_events WHERE network_id = $1 AND id = $2 FOR NO KEY UPDATE";
@@ -123,12 +123,11 @@ pub(crate) async fn lock_event(change: &mut Change, event: Uuid, need: Need, is_
         .bind(event)
         .fetch_optional(change.connection())
         .await?;
-    let limit = limit.ok_or_else(|| Error::not_found("event"))?;
-    if need == Need::Places && !is_strong && limit > 0 {
+    if need == Need::Places && !is_strong && limit.is_some_and(|limit| limit > 0) {
         // It has become limited since it was looked at.
         sqlx::query(PLACES).bind(network).bind(event).execute(change.connection()).await?;
     }
-    Ok(())
+    Ok(limit.is_some())
 }
 
 /// Locks the session and, before it, its event, until the commit.
@@ -136,22 +135,20 @@ pub(crate) async fn lock_event(change: &mut Change, event: Uuid, need: Need, is_
 /// # Errors
 /// 404 when it is gone.
 pub(crate) async fn lock(change: &mut Change, id: Uuid, seen: &Standing, need: Need) -> Result<(), Error> {
-    if let Some(event) = seen.event_id {
-        lock_event(change, event, need, seen.participant_limit > 0)
-            .await
-            .map_err(|error| if is_told(&error) { Error::not_found("session") } else { error })?;
+    let is_limited = seen.participant_limit > 0;
+    if let Some(event) = seen.event_id
+        && !lock_event(change, event, need, is_limited).await?
+    {
+        return Err(Error::not_found("session"));
     }
     let network = change.session().network.clone();
-    let locked = sqlx::query("SELECT FROM social_sessions WHERE network_id = $1 AND id = $2 FOR UPDATE")
+    sqlx::query("SELECT FROM social_sessions WHERE network_id = $1 AND id = $2 FOR UPDATE")
         .bind(network)
         .bind(id)
         .fetch_optional(change.connection())
-        .await?;
-    locked.map(drop).ok_or_else(|| Error::not_found("session"))
-}
-
-fn is_told(error: &Error) -> bool {
-    matches!(error, Error::Told(_))
+        .await?
+        .map(drop)
+        .ok_or_else(|| Error::not_found("session"))
 }
 
 /// Looks at the session, locks it, and looks again: what is returned stays until the commit, but for what the caller is to

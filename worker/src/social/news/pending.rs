@@ -122,6 +122,7 @@ async fn tell_of(context: &Arc<Context>, network: &str, id: Uuid) -> Result<(), 
         let party = load(change.connection(), network, id).await?;
         let recipients = merely_joined(&party);
         tell(&mut change, &party, recipients).await?;
+        change.write_events().await?;
     }
     // The events are in the outbox; relays look there every second.
     let (lease, _) = change.into_parts();
