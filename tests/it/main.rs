@@ -12,5 +12,6 @@ mod retries;
 mod servers;
 mod session;
 mod slow;
+mod social;
 mod wire;
 mod worker;

@@ -9,7 +9,7 @@ use shared::{
     internal::{Control, Partition, Session},
     presence::Presence,
 };
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 
 use crate::{
     config::Config,
@@ -57,9 +57,18 @@ impl<C> Read<C> {
         &self.context
     }
 
-    /// A connection outside of any transaction: statements that must agree with each other need one of their own.
+    /// A connection outside of any transaction: statements that must agree with each other need a [`Read::snapshot`].
     pub fn connection(&mut self) -> &mut PgConnection {
         self.lease.connection()
+    }
+
+    /// A transaction whose statements all see what was committed when the first of them began. There is nothing in it to
+    /// commit.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn snapshot(&mut self) -> Result<Transaction<'_, Postgres>, Error> {
+        Ok(self.lease.connection().begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?)
     }
 }
 

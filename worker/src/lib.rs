@@ -14,6 +14,7 @@
 //! | [`relay`] | moves them into the log, tells the gateways |
 //! | [`retention`] | removes what has been kept long enough |
 //! | [`database`] | the pool, the schema, a new epoch |
+//! | `object` | identifiers of what is made here |
 //! | `readiness`, `management` | whether the worker can do its work; the listener that says so |
 //! | [`config`] | the settings |
 
@@ -29,6 +30,7 @@ pub mod router;
 
 mod age;
 mod management;
+mod object;
 mod readiness;
 mod retry;
 mod run;

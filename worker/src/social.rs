@@ -1,5 +1,54 @@
-//! The namespace `social`.
+//! The namespace `social`: events, their sessions, and who is invited to them and joins them. Rules S1 to S11.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `event`, `source` | an event, and where it comes from |
+//! | `session`, `series` | a session, and when it occurs |
+//! | `standing` | what the caller is to a session, and its locks |
+//! | `people`, `reading` | who belongs to a session, as each reader sees it |
+//! | `invite`, `address` | whom a request invites |
+//! | `news` | what is pushed, and to whom |
+//! | `leave` | users who leave the network |
+//! | `place`, `limits` | rooms and props; how long and how many |
+
+mod address;
+mod event;
+mod invite;
+mod limits;
+mod people;
+mod place;
+mod reading;
+mod series;
+mod session;
+mod source;
+mod standing;
+
+pub(crate) mod leave;
+pub(crate) mod news;
+
+use shared::api::social::{
+    CreateEvent, CreateSession, DeclineSessionJoin, DeleteEvent, DeleteSession, DeleteUserSessionInvitations, GetEvent,
+    GetEvents, GetPropSessions, GetSession, GetSessions, InviteUsersToSession, JoinSession, PublishEvent, UpdateEvent,
+    UpdateSession,
+};
 
 use crate::router::handlers;
 
-handlers! { "social": }
+handlers! { "social":
+    change CreateEvent => create_event;
+    change UpdateEvent => update_event;
+    change PublishEvent => publish_event;
+    change DeleteEvent => delete_event;
+    read GetEvent => get_event;
+    read GetEvents => get_events;
+    change CreateSession => create_session;
+    change UpdateSession => update_session;
+    change DeleteSession => delete_session;
+    read GetSession => get_session;
+    read GetSessions => get_sessions;
+    read GetPropSessions => get_prop_sessions;
+    change InviteUsersToSession => invite_users_to_session;
+    change DeleteUserSessionInvitations => delete_user_session_invitations;
+    change JoinSession => join_session;
+    change DeclineSessionJoin => decline_session_join;
+}

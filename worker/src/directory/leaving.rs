@@ -1,9 +1,10 @@
-//! Users who leave a network: what they leave behind there (M7) is given up at once, or, where that is very much, bit by
+//! Users who leave a network: what they leave behind there (M7, S3) is given up at once, or, where that is very much, bit by
 //! bit in transactions of its own. So no line can be too heavy for its request.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use shared::lifecycle::Shutdown;
+use sqlx::FromRow;
 use tokio::time::sleep;
 
 use crate::{
@@ -11,10 +12,17 @@ use crate::{
     database::Lease,
     directory::apply::Work,
     error::Error,
-    meeting::leave::{Leaver, leave},
+    meeting, social,
 };
 
-/// A request gives up so many portions itself: the meetings of all but the busiest users.
+/// A user who is of a network no more.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub(crate) struct Leaver {
+    pub(crate) network_id: String,
+    pub(crate) user_id: String,
+}
+
+/// A request gives up so many portions itself: what all but the busiest users have.
 const PORTIONS_AT_ONCE: usize = 4;
 
 /// How often a worker looks for what was left.
@@ -41,6 +49,13 @@ pub(super) async fn begin(work: &mut Work, leavers: &[Leaver]) -> Result<(), Err
     .execute(work.connection())
     .await?;
     Ok(())
+}
+
+/// Gives up what the users have: so many portions of each kind. Returns whether that is done.
+async fn leave<C>(change: &mut Change<C>, leavers: &[Leaver], portions: usize) -> Result<bool, Error> {
+    let meetings = meeting::leave::leave(change, leavers, portions).await?;
+    let sessions = social::leave::leave(change, leavers, portions).await?;
+    Ok(meetings && sessions)
 }
 
 /// Of these users, those who are still leaving, each with his networks. They cannot return to them before they are done:

@@ -12,12 +12,12 @@ use sqlx::FromRow;
 use crate::{
     directory::{
         apply::{Upsert, Work},
-        json, leaving,
+        json,
+        leaving::{self, Leaver},
         member::{Member, is_manager, verified_email},
         networks, rows,
     },
     error::Error,
-    meeting::leave::Leaver,
 };
 
 /// Of these users, those that are known.
@@ -126,7 +126,7 @@ async fn leavers(work: &mut Work, users: &[Profile]) -> Result<Vec<Leaver>, Erro
     Ok(leavers)
 }
 
-/// Takes users off networks, with what follows for their meetings (M7) and their sockets.
+/// Takes users off networks, with what follows for their meetings (M7), their sessions (S3) and their sockets.
 async fn remove(work: &mut Work, leavers: Vec<Leaver>) -> Result<(), Error> {
     if leavers.is_empty() {
         return Ok(());

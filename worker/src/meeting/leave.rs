@@ -5,16 +5,10 @@ use uuid::Uuid;
 
 use crate::{
     context::Change,
+    directory::leaving::Leaver,
     error::Error,
     meeting::{details::Details, push, source::Source},
 };
-
-/// A user who is of a network no more.
-#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
-pub(crate) struct Leaver {
-    pub(crate) network_id: String,
-    pub(crate) user_id: String,
-}
 
 /// So many places in meetings are given up by one statement.
 const PORTION: usize = 500;

@@ -169,8 +169,7 @@ fn user(row: &PgRow) -> sqlx::Result<User> {
         public_room_count: row.try_get("public_room_count")?,
         contact_count: row.try_get("contact_count")?,
         pending_contact_count: row.try_get("pending_contact_count")?,
-        // Nobody is invited before there are sessions.
-        new_invitations_count: 0,
+        new_invitations_count: row.try_get("new_invitations_count")?,
         pending_request_count: row.try_get("pending_request_count")?,
         new_notifications_count: row.try_get("new_notifications_count")?,
         ideal_match_count: row.try_get("ideal_match_count")?,

@@ -34,6 +34,10 @@ SELECT
     (SELECT count(*) FROM meeting_participants p
      WHERE p.network_id = n.id AND p.user_id = $2 AND p.status = 'received' AND p.ends_at > now()
     ) AS pending_request_count,
+    (SELECT count(*) FROM social_participants p
+     WHERE p.network_id = n.id AND p.user_id = $2 AND p.role IS NOT NULL AND p.joined_at IS NULL
+         AND coalesce(p.ends_at, 'infinity') > now()
+    ) AS new_invitations_count,
     (SELECT count(*) FROM rooms r
      WHERE r.network_id = n.id AND r.owner_id = $2 AND r.is_public AND r.deleted_at IS NULL
     ) AS public_room_count,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Rgba, Timestamp, UserSimple};
+use crate::api::{LocalTimestamp, Rgba, Timestamp, UserSimple};
 
 /// Names a session.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -59,8 +59,9 @@ pub struct SessionInput {
     pub title: Option<String>,
     /// At most 10,000 characters.
     pub description: Option<String>,
-    /// Its first instant, of a recurring one that of its first occurrence. Unset in a change: stays.
-    pub start_date: Timestamp,
+    /// Its first instant, of a recurring one that of its first occurrence. Unset in a change: stays. Where the owner has no
+    /// zone, the written one is that of the series (rule S9).
+    pub start_date: LocalTimestamp,
     /// Seconds, 1 to 31 days.
     pub duration: Option<i64>,
     /// Every week (rule S9).

@@ -1,0 +1,76 @@
+//! How long and how many (S2, S4, S6, S11). Beyond a limit is 400 (V6); a full place is 409.
+
+use std::{io, ops::RangeInclusive};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use shared::api::{MAX_ANSWER_BYTES, Timestamp};
+
+use crate::error::Error;
+
+/// So many are invited to a session at most (S6).
+pub(crate) const MAX_INVITED: usize = 500;
+
+/// Answers and events list at most so many of those who have joined a session (S11): the first of these. The others are
+/// tried where very long names would make it too large. Each divides the one before it.
+pub(crate) const LISTED_JOINED: [usize; 6] = [MAX_LISTED_JOINED, 250, 125, 25, 5, 1];
+
+/// The first of them.
+pub(crate) const MAX_LISTED_JOINED: usize = 500;
+
+/// Those who merely joined a session of more are told now and then only who joins and declines (S11).
+pub(crate) const MANY_JOINED: usize = 100;
+
+/// A list of events or of sessions has at most so many (S1).
+pub(crate) const MAX_LISTED: usize = 1000;
+
+/// A session lasts so many seconds: up to 31 days.
+pub(crate) const SECONDS: RangeInclusive<i64> = 1..=31 * 24 * 3600;
+
+/// Elements of a list in an answer have at most so many bytes together: more than the brackets around them and the error
+/// beside them is left.
+pub(crate) const MAX_LIST_BYTES: usize = MAX_ANSWER_BYTES - 256;
+
+/// Lets a text of so many characters pass.
+///
+/// # Errors
+/// 400, naming the field.
+pub(crate) fn check_text(field: &str, text: &str, chars: RangeInclusive<usize>) -> Result<(), Error> {
+    if chars.contains(&text.chars().take(chars.end() + 1).count()) {
+        return Ok(());
+    }
+    Err(Error::bad_request(field, format!("expected {} to {} characters", chars.start(), chars.end())))
+}
+
+/// A timestamp that must be set.
+///
+/// # Errors
+/// 400, naming the field.
+pub(crate) fn instant(field: &str, timestamp: Timestamp) -> Result<DateTime<Utc>, Error> {
+    timestamp.instant().ok_or_else(|| Error::bad_request(field, "expected a timestamp"))
+}
+
+/// How many bytes a value has as JSON.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) fn json_bytes(value: &impl Serialize) -> Result<usize, Error> {
+    let mut bytes = ByteCount(0);
+    serde_json::to_writer(&mut bytes, value)
+        .map_err(|error| Error::internal(format!("an answer cannot be written: {error}")))?;
+    Ok(bytes.0)
+}
+
+/// Counts what is written to it.
+struct ByteCount(usize);
+
+impl io::Write for ByteCount {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
