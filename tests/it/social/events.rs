@@ -204,7 +204,7 @@ async fn s4_an_event_does_not_move_away_from_its_sessions() {
 #[tokio::test]
 async fn s3_a_deleted_event_takes_its_sessions_along_and_each_is_told() {
     const MANY: usize = 230;
-    let stack = Stack::builder().gateways(2).workers(2).start().await;
+    let stack = Stack::builder().gateways(2).workers(2).gateway_arg("--rate-limit=10000").start().await;
     let mut people = People::of(&stack).await;
     let mut carol = stack.client(1, "carol").await;
     let event = event_for(&mut people.alice, 0).await;
