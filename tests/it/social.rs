@@ -1,6 +1,7 @@
 //! Social events and sessions, as clients see them: rules S1 to S11, V1 to V6 and U1. What they share is here; see
 //! `social/`.
 
+mod busy;
 mod events;
 mod invitations;
 mod leaving;

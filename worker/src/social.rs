@@ -19,12 +19,12 @@ mod people;
 mod place;
 mod reading;
 mod series;
-mod session;
 mod source;
 mod standing;
 
 pub(crate) mod leave;
 pub(crate) mod news;
+pub(crate) mod session;
 
 use shared::api::social::{
     CreateEvent, CreateSession, DeclineSessionJoin, DeleteEvent, DeleteSession, DeleteUserSessionInvitations, GetEvent,

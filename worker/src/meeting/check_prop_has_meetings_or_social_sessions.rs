@@ -9,7 +9,7 @@ pub(crate) async fn handle(read: &mut Read, request: CheckPropRequest) -> Result
         return Err(Error::bad_request("data.roomId", "expected a room"));
     }
     let network = read.session().network.clone();
-    // Two ways to name a prop, because `IS NOT DISTINCT FROM` is found by no index. Social sessions are another OR in each.
+    // Two ways to name a prop, because `IS NOT DISTINCT FROM` is found by no index.
     let has_meetings_or_social_sessions: bool = sqlx::query_scalar(
         "SELECT CASE WHEN $3 = ''
              THEN EXISTS (SELECT FROM meetings
@@ -18,7 +18,10 @@ pub(crate) async fn handle(read: &mut Read, request: CheckPropRequest) -> Result
              ELSE EXISTS (SELECT FROM meetings
                           WHERE network_id = $1 AND room_id = $2 AND prop_id = $3
                               AND ends_at > statement_timestamp())
-         END",
+         END
+         OR EXISTS (SELECT FROM social_sessions
+                    WHERE network_id = $1 AND room_id = $2 AND prop_id = $3
+                        AND coalesce(ends_at, 'infinity') > statement_timestamp())",
     )
     .bind(network)
     .bind(request.room_id)

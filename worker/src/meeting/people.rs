@@ -16,6 +16,7 @@ use crate::{
     context::Read,
     error::Error,
     meeting::local_day,
+    social::session::Time,
 };
 
 /// Of one user so many busy times are read, beyond which it is 413: they are in memory for all users at once.
@@ -92,7 +93,7 @@ impl<W: Fn(&LocalDay) -> Option<Interval>> Question<'_, W> {
             .await?;
         let stored = rows.first().and_then(|row| local_day::stored_zone(row.caller_time_zone.as_deref()?));
         let day = local_day::read(FIELD, self.local_date, stored)?;
-        let people = rows.into_iter().map(PersonRow::into_person).collect::<Result<_, Error>>()?;
+        let people = rows.into_iter().map(|row| row.into_person(window)).collect::<Result<_, Error>>()?;
         Ok((people, day))
     }
 }
@@ -115,6 +116,7 @@ struct PersonRow {
     days: Json<Vec<DayRow>>,
     busy_starts: Option<Vec<DateTime<Utc>>>,
     busy_ends: Option<Vec<DateTime<Utc>>>,
+    sessions: Json<Vec<SessionRow>>,
     caller_time_zone: Option<String>,
 }
 
@@ -140,8 +142,17 @@ struct DayRow {
     ends: Vec<Timestamp>,
 }
 
+/// A social session that takes the user's time.
+#[derive(Debug, Deserialize)]
+struct SessionRow {
+    #[serde(flatten)]
+    time: Time,
+    /// Its event's end.
+    until: Option<DateTime<Utc>>,
+}
+
 impl PersonRow {
-    fn into_person(self) -> Result<Person, Error> {
+    fn into_person(self, window: Interval) -> Result<Person, Error> {
         let mut schedule = Schedule::default();
         for WeekdayRow { weekday, is_available, time_zone, starts, ends } in self.weekdays.0 {
             let ranges = starts.into_iter().zip(ends).filter_map(|(start, end)| ClockRange::new(start, end)).collect();
@@ -154,16 +165,25 @@ impl PersonRow {
             schedule.days.insert(date(day)?, Rule { is_available, zone: zone(&time_zone)?, ranges });
         }
         let starts = self.busy_starts.unwrap_or_default();
-        if starts.len() > MAX_BUSY {
+        if starts.len().max(self.sessions.len()) > MAX_BUSY {
             return Err(Error::too_large(format!(
                 "one of the users is busy more than {MAX_BUSY} times: ask for a day, or for other users"
             )));
         }
-        let busy = starts
+        let mut busy: Vec<Interval> = starts
             .into_iter()
             .zip(self.busy_ends.unwrap_or_default())
             .filter_map(|(start, end)| Interval::new(start.into(), end.into()))
             .collect();
+        for SessionRow { time, until } in self.sessions.0 {
+            let Some((start, end)) = window.start().instant().zip(window.end().instant()) else { continue };
+            let occurrences = time.series(until)?;
+            busy.extend(
+                occurrences
+                    .between(start, end)
+                    .filter_map(|occurrence| Interval::new(occurrence.start.into(), occurrence.end.into())),
+            );
+        }
         Ok(Person { schedule, busy })
     }
 }

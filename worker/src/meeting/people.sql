@@ -33,6 +33,19 @@ SELECT
     ) AS days,
     busy.starts AS busy_starts,
     busy.ends AS busy_ends,
+    -- A7: those that the user owns or has joined. The first start and the last end are there by the zone data of whoever
+    -- wrote them; what really overlaps the window is found with ours.
+    (SELECT coalesce(json_agg(o), '[]')
+     FROM (
+         SELECT s.starts_at, s.seconds, s.is_recurring, s.local_start, s.time_zone, s.ends_at, e.ends_at AS until
+         FROM social_participants p
+         JOIN social_sessions s ON s.network_id = p.network_id AND s.id = p.session_id
+         LEFT JOIN social_events e ON e.network_id = s.network_id AND e.id = s.event_id
+         WHERE p.network_id = $1 AND p.user_id = f.user_id AND (p.is_owner OR p.joined_at IS NOT NULL)
+             AND coalesce(p.ends_at, 'infinity') > $6 - interval '3 days' AND p.starts_at < $7 + interval '3 days'
+         LIMIT $8
+     ) o
+    ) AS sessions,
     (SELECT u.time_zone FROM users u WHERE u.id = $9) AS caller_time_zone
 FROM found f
 CROSS JOIN LATERAL (
@@ -44,7 +57,6 @@ CROSS JOIN LATERAL (
         WHERE p.network_id = $1 AND p.user_id = f.user_id
             AND p.starts_at > $6 - interval '31 days' AND p.starts_at < $7 AND p.ends_at > $6
             AND (p.status = 'accepted' OR p.status = 'received' AND (SELECT received_blocks FROM network))
-        -- Social sessions that the user owns or has joined are to be added here.
         LIMIT $8
     ) b
 ) busy

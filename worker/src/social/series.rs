@@ -114,8 +114,6 @@ impl Series {
     }
 
     /// The occurrences that overlap `[start, end)`, in order.
-    // For whoever asks when its owner and those who have joined are busy (A7).
-    #[cfg_attr(not(test), expect(dead_code, reason = "busy time is not asked for yet"))]
     pub(crate) fn between(&self, start: DateTime<Utc>, end: DateTime<Utc>) -> impl Iterator<Item = Occurrence> {
         let first = self.first_near(start);
         first

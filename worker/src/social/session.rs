@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use jiff::tz::TimeZone;
+use serde::Deserialize;
 use shared::{
     api::{
         LocalTimestamp,
@@ -46,7 +47,7 @@ pub(crate) struct Content {
 }
 
 /// When a session is, as the database keeps it (S9).
-#[derive(Clone, Debug, PartialEq, FromRow)]
+#[derive(Clone, Debug, PartialEq, FromRow, Deserialize)]
 pub(crate) struct Time {
     pub(crate) starts_at: DateTime<Utc>,
     pub(crate) seconds: i32,
