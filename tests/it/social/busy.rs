@@ -68,7 +68,7 @@ async fn a7_each_occurrence_of_a_series_is_busy_until_its_event_ends() {
 async fn m10_a_prop_is_needed_by_sessions_that_are_not_over() {
     let stack = Stack::builder().start().await;
     let mut people = People::of(&stack).await;
-    let mut needs = async |client: &mut Client, prop: &str| {
+    let needs = async |client: &mut Client, prop: &str| {
         let request = json!({"roomId": "lobby", "propId": prop});
         let answer = client.ask("meeting:checkPropHasMeetingsOrSocialSessions", request).await;
         answer["hasMeetingsOrSocialSessions"].as_bool().expect("a bool")
