@@ -28,7 +28,10 @@ use shared::{
 };
 use subtle::ConstantTimeEq as _;
 
-use crate::{Gateway, http::failure};
+use crate::{
+    Gateway,
+    http::{failed, failure},
+};
 
 /// The routes below `/admin`, all behind the administration token.
 pub fn router(gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
@@ -117,7 +120,6 @@ impl From<Error> for AdminError {
 
 impl IntoResponse for AdminError {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.code.number()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        failure(status, &self.0)
+        failed(&self.0)
     }
 }

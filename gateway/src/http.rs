@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Gateway,
     admission::{Hello, Refusal, admit, authenticate},
-    connection,
+    connection, download,
     transport::websocket::Plain,
 };
 
@@ -35,7 +35,11 @@ const FRAME_SLACK: usize = 256 * 1024;
 
 /// The routes for clients.
 pub fn router(gateway: Arc<Gateway>) -> Router {
-    Router::new().route("/ws", get(web_socket)).fallback(not_found).with_state(gateway)
+    Router::new()
+        .route("/ws", get(web_socket))
+        .route("/api/v0/resource/sessionInvitation/{session_id}", get(download::invitation))
+        .fallback(not_found)
+        .with_state(gateway)
 }
 
 /// Serves until `stop`.
@@ -90,6 +94,12 @@ async fn not_found() -> Response {
 pub fn failure(status: StatusCode, error: &Error) -> Response {
     let json = HeaderValue::from_static("application/json");
     (status, [(header::CONTENT_TYPE, json)], api::failure_body(error)).into_response()
+}
+
+/// The HTTP status of an error is its code.
+pub fn failed(error: &Error) -> Response {
+    let status = StatusCode::from_u16(error.code.number()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    failure(status, error)
 }
 
 impl IntoResponse for Refusal {

@@ -4,6 +4,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`http`], [`management`], `admin` | the two listeners' routers |
+//! | `download` | social sessions as calendar files |
 //! | [`auth`] | from a token to a session |
 //! | [`admission`] | everything before an upgrade is accepted |
 //! | [`transport`] | what a connection needs of a protocol; the plain frames |
@@ -33,6 +34,7 @@ pub mod transport;
 pub mod workers;
 
 mod admin;
+mod download;
 
 use std::{
     sync::{

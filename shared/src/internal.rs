@@ -8,6 +8,7 @@
 //! | [`ReadHeads`] `internal.events.heads` | the heads of networks | [`Heads`] |
 //! | [`ReadRange`] `internal.events.range` | a range of a network's log | [`Range`] |
 //! | [`ReadPage`] `internal.events.page` | one user's events after a position | [`Page`] |
+//! | [`ReadCalendar`] `internal.social.calendar` | a social session as a calendar file | [`CalendarFile`] |
 //! | [`ApplyLines`] `internal.directory.apply` | lines of the directory | [`AppliedLines`] |
 //! | [`ResetNetwork`] `internal.directory.resetNetwork` | a new epoch for a network | [`NetworkReset`] |
 //!
@@ -57,6 +58,7 @@ internal_requests! {
     ReadHeads "events" "heads" -> Heads;
     ReadRange "events" "range" -> Range;
     ReadPage "events" "page" -> Page;
+    ReadCalendar "social" "calendar" -> CalendarFile;
     ApplyLines "directory" "apply" -> AppliedLines;
     ResetNetwork "directory" "resetNetwork" -> NetworkReset;
 }
@@ -367,6 +369,31 @@ pub struct LineError {
     pub line: u64,
     /// What is wrong with it.
     pub message: String,
+}
+
+/// Asks for a social session as a calendar file (rules I1, I2).
+///
+/// Fails with 404 when it is not for the reader, and with 401 when the reader says so by a session alone, and the session is
+/// none or has ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReadCalendar {
+    /// The session that a token names, if there is one.
+    #[serde(default)]
+    pub reader: Option<Session>,
+    /// The social session, as the address names it.
+    pub session_id: String,
+    /// The token of an invitation's link; empty: none.
+    #[serde(default)]
+    pub invitation: String,
+}
+
+/// A calendar file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CalendarFile {
+    /// METHOD of its text: `REQUEST` or `PUBLISH`.
+    pub method: String,
+    /// `text/calendar`.
+    pub text: String,
 }
 
 /// Begins a new epoch of a network's events. 404 when there is no such network.
