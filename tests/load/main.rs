@@ -3,6 +3,7 @@
 //! | name | measures | beside |
 //! | --- | --- | --- |
 //! | `idle` | memory of the gateway's process for an idle authenticated socket | bound: 8 KiB |
+//! | `joins` | joins a second, on one session and over 1,000 | the bare statement in the same run |
 //! | `latency` | a request that does nothing, from the client's frame to its answer | a bare NATS request in the same run |
 //! | `slots` | time slots of a month, from the client's frame to its answer, among 1.2 million participants | the bare statement in the same run |
 //!
@@ -11,6 +12,7 @@
 #![expect(clippy::print_stdout, reason = "what a benchmark measured belongs on standard output")]
 
 mod idle;
+mod joins;
 mod latency;
 mod slots;
 
@@ -23,6 +25,11 @@ async fn main() {
     let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
     if wanted("idle") {
         println!("{}", idle::measure(5_000).await);
+    }
+    if wanted("joins") {
+        for figure in joins::measure().await {
+            println!("{figure}");
+        }
     }
     if wanted("latency") {
         println!("{}", latency::measure(5_000).await);
