@@ -5,6 +5,7 @@ mod events;
 mod invitations;
 mod leaving;
 mod news;
+mod outsiders;
 mod places;
 mod retries;
 mod rights;
