@@ -18,9 +18,9 @@ use crate::{
 pub(crate) async fn handle(change: &mut Change, request: JoinSessionRequest) -> Result<NoData, Error> {
     let id = object_id("session", &request.session_id)?;
     let session = change.session().clone();
-    // Without locks: most of those who come too late are not kept waiting, and keep nobody waiting.
     // A token that is good for nothing is as good as none.
     let token = Token::read(&request.invitation);
+    // Without locks: most of those who come too late are not kept waiting, and keep nobody waiting.
     let seen = look_with(change, id, token.as_ref()).await?;
     check(change, id, &seen).await?;
     if lock_members(change, &[&session.user]).await?.is_empty() {
