@@ -99,6 +99,9 @@ async fn a_mail_server_that_says_nothing_keeps_nobody_else_waiting() {
     create(&mut bob, yoga(None), json!([{"emails": many}])).await;
     eventually!(server.mails().len(), |sent| *sent == 21);
     eventually!(count(&stack, "SELECT count(*) FROM social_messages WHERE due_at IS NULL").await, |done| *done == 20);
+    // It may yet say yes: nobody makes another attempt before this one is over.
+    let held = "SELECT count(*) FROM social_messages WHERE lease IS NOT NULL AND due_at > now() + interval '60 s'";
+    assert_eq!((count(&stack, held).await, server.attempts()), (1, 21));
 }
 
 #[tokio::test]
