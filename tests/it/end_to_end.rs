@@ -3,6 +3,8 @@
 use harness::{Client, Stack};
 use serde_json::{Value, json};
 
+use crate::meeting::told_twice;
+
 fn lunch() -> Value {
     json!({
         "sourceType": "room", "sourceIds": ["lobby"], "subject": "Lunch", "invitedUserIds": ["bob"],
@@ -17,16 +19,18 @@ async fn alice_invites_bob(alice: &mut Client, bob: &mut Client) {
     assert_eq!(meeting["participantIds"], json!(["alice", "bob"]));
     assert_eq!(meeting["startDate"], "2099-05-01T10:00:00Z");
     for client in [&mut *alice, &mut *bob] {
-        let event = client.event("meeting:onMeetingCreated").await;
+        let [event, deprecated] = told_twice(client, "meeting:onMeetingCreated").await;
         assert_eq!(event["data"], created);
+        assert_eq!(deprecated["data"]["meeting"]["invitedUsers"][0]["status"], "received");
         assert!(event["eventId"].is_string(), "{event}");
     }
     let answer = bob.call("meeting:acceptMeetingRequest", json!({"meetingId": meeting["meetingId"]})).await;
     assert_eq!(answer["error"], json!({"status": false, "code": 0, "message": ""}));
     assert!(answer.get("data").is_none(), "the document shows none: {answer}");
     for client in [&mut *alice, &mut *bob] {
-        let event = client.event("meeting:onMeetingUpdated").await;
+        let [event, deprecated] = told_twice(client, "meeting:onMeetingUpdated").await;
         assert_eq!(event["data"]["meeting"]["meetingId"], meeting["meetingId"]);
+        assert_eq!(deprecated["data"]["meeting"]["invitedUsers"][0]["status"], "accepted");
     }
     // Whatever came twice would be here by the time the next round's events are.
     for client in [alice, bob] {

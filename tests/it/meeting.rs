@@ -1,10 +1,15 @@
-//! Meetings, as clients see them: rules M1 to M8 and V1 to V6. Where something passes through time or many hands at once,
-//! see `meeting/`.
+//! Meetings, as clients see them: rules M1 to M11, A1 to A8 and V1 to V6. What has more to it than one answer is in
+//! `meeting/`.
 
+mod across;
+mod availability;
 mod concurrency;
+mod counts;
+mod deprecated;
 mod events;
 mod listing;
 mod rights;
+mod slots;
 mod validity;
 
 use harness::{Client, Stack};
@@ -47,6 +52,21 @@ pub(crate) fn with(mut data: Value, changes: Value) -> Value {
 /// Creates a meeting and returns it.
 pub(crate) async fn create(client: &mut Client, data: Value) -> Value {
     client.ask("meeting:createMeeting", data).await["meeting"].take()
+}
+
+/// The next event, which has this name and is about a meeting in a room or at a prop, and the deprecated one that comes
+/// right after it (M11).
+pub(crate) async fn told_twice(client: &mut Client, name: &str) -> [Value; 2] {
+    let event = client.event(name).await;
+    let is_gone = name == "meeting:onMeetingDeleted";
+    let companion = client.event(if is_gone { "meeting:meetingDeleted" } else { "meeting:meetingUpdated" }).await;
+    let (id, companion_id) = if is_gone {
+        (&event["data"]["meetingId"], &companion["data"]["meetingId"])
+    } else {
+        (&event["data"]["meeting"]["meetingId"], &companion["data"]["meeting"]["id"])
+    };
+    assert!(id.is_string() && id == companion_id, "about one meeting: {event} {companion}");
+    [event, companion]
 }
 
 /// Code and message of what must fail.

@@ -1,12 +1,12 @@
 //! What the gateway and the worker add to a bare request over the bus.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::StreamExt as _;
 use harness::{Stack, servers::nats_client};
 use serde_json::json;
 
-use crate::Figure;
+use crate::{Figure, median};
 
 /// Sends so many of each, in turn, and compares the medians.
 pub async fn measure(requests: usize) -> Figure {
@@ -48,9 +48,4 @@ pub async fn measure(requests: usize) -> Figure {
         ratio: whole.as_secs_f64() / bare.as_secs_f64(),
         bound: 3.0,
     }
-}
-
-fn median(mut durations: Vec<Duration>) -> Duration {
-    durations.sort();
-    durations[durations.len() / 2]
 }

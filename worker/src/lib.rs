@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `meeting`, `social`, `user`, `directory`, `events` | the namespaces: each a table of handlers, and a file for each |
 //! | [`router`] | from a method to its handler; the macro of those tables |
+//! | [`availability`] | when people are available: intervals, days, zones; pure code |
 //! | [`context`] | what a handler is given: [`context::Change`], [`context::Read`] |
 //! | [`error`] | why a request was not done, and what its client is told |
 //! | `service` | from the start over ready to drained |
@@ -17,6 +18,7 @@
 //! | `readiness`, `management` | whether the worker can do its work; the listener that says so |
 //! | [`config`] | the settings |
 
+pub mod availability;
 pub mod config;
 pub mod context;
 pub mod database;

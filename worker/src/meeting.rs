@@ -1,15 +1,25 @@
 //! The namespace `meeting`, and what its files share: which meeting is meant, its lock, and who may know of it.
 
 mod answer;
+mod details;
 mod limits;
+mod listing;
+mod local_day;
+mod people;
+mod place;
+mod push;
 mod source;
+mod time_slots;
+mod user_availability;
 
 pub(crate) mod leave;
 pub(crate) mod row;
 
 use shared::api::meeting::{
-    AcceptMeetingRequest, CreateMeeting, DeclineMeetingRequest, DeleteMeeting, GetMeeting, ListUserMeetings,
-    UpdateMeeting,
+    AcceptMeetingRequest, CheckPropHasMeetingsOrSocialSessions, Create, CreateMeeting, DeclineMeetingRequest, Delete,
+    DeleteMeeting, Get, GetMeeting, GetMeetingTimeSlotsForMonth, GetTimeSlotsForMeeting, GetUserAvailabilityForDay,
+    GetUserAvailabilityForMonth, GetUserAvailabilityForWeek, GetUserAvailabilityPattern, ListUserMeetingCounts,
+    ListUserMeetings, ListUserMeetingsInDateRange, SetUserAvailability, Update, UpdateMeeting,
 };
 use uuid::Uuid;
 
@@ -21,8 +31,24 @@ handlers! { "meeting":
     change DeleteMeeting => delete_meeting;
     read GetMeeting => get_meeting;
     read ListUserMeetings => list_user_meetings;
+    read ListUserMeetingCounts => list_user_meeting_counts;
     change AcceptMeetingRequest => accept_meeting_request;
     change DeclineMeetingRequest => decline_meeting_request;
+
+    read GetTimeSlotsForMeeting => get_time_slots_for_meeting;
+    read GetMeetingTimeSlotsForMonth => get_meeting_time_slots_for_month;
+    change SetUserAvailability => set_user_availability;
+    read GetUserAvailabilityPattern => get_user_availability_pattern;
+    read GetUserAvailabilityForDay => get_user_availability_for_day;
+    read GetUserAvailabilityForWeek => get_user_availability_for_week;
+    read GetUserAvailabilityForMonth => get_user_availability_for_month;
+
+    change Create => create;
+    change Update => update;
+    change Delete => delete;
+    read Get => get;
+    read CheckPropHasMeetingsOrSocialSessions => check_prop_has_meetings_or_social_sessions;
+    read ListUserMeetingsInDateRange => list_user_meetings_in_date_range;
 }
 
 /// The meeting that a client names. One that cannot exist is told as one that does not.
@@ -42,7 +68,8 @@ fn meeting_id(text: &str) -> Result<Uuid, Error> {
 async fn lock(change: &mut Change, id: Uuid) -> Result<Locked, Error> {
     let network = change.session().network.clone();
     sqlx::query_as(
-        "SELECT organizer_id, subject, description, color_r, color_g, color_b, color_a, starts_at, ends_at
+        "SELECT organizer_id, source_type, room_id, prop_id, group_id, direct_user_id,
+                subject, description, color_r, color_g, color_b, color_a, starts_at, ends_at
          FROM meetings WHERE network_id = $1 AND id = $2 FOR UPDATE",
     )
     .bind(network)
@@ -56,6 +83,16 @@ async fn lock(change: &mut Change, id: Uuid) -> Result<Locked, Error> {
 #[derive(Debug, sqlx::FromRow)]
 struct Locked {
     organizer_id: String,
+    #[sqlx(flatten)]
+    old: Changeable,
+}
+
+/// What one endpoint or another can change of a meeting.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+struct Changeable {
+    /// The deprecated endpoints only.
+    #[sqlx(flatten)]
+    source: source::Source,
     #[sqlx(flatten)]
     content: row::Content,
 }

@@ -127,6 +127,8 @@ impl Greeting<'_> {
             written(start - TimeDelta::days(1)),
             written(start + TimeDelta::days(30))
         );
+        let slots =
+            format!(r#"{{"users":[{{"roomful":"alice"}},{{"roomful":"bob"}}],"localDate":"{}"}}"#, written(start));
         vec![
             "Try, in two other terminals in this folder: what Bob is told, and Alice inviting him.".to_owned(),
             String::new(),
@@ -137,6 +139,10 @@ impl Greeting<'_> {
             String::new(),
             format!("  {program} call --user bob{options} meeting:listUserMeetings '{list}'"),
             format!("  {program} call --user bob{options} meeting:acceptMeetingRequest '{{\"meetingId\":\"…\"}}'"),
+            String::new(),
+            "Carol looks when both of them are free on that day:".to_owned(),
+            String::new(),
+            format!("  {program} call --user carol{options} meeting:getTimeSlotsForMeeting '{slots}'"),
             String::new(),
         ]
     }

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use harness::Stack;
 use serde_json::{Value, json};
 
-use super::{code, create, in_the_lobby, named, statuses, with};
+use super::{code, create, in_the_lobby, named, statuses, told_twice, with};
 
 #[tokio::test]
 async fn fifty_participants_answer_at_once_and_none_is_lost() {
@@ -30,12 +30,12 @@ async fn fifty_participants_answer_at_once_and_none_is_lost() {
     for (n, (user, status)) in statuses.iter().skip(1).enumerate() {
         assert_eq!((user, status.as_str()), (&users[n], if n % 2 == 0 { "accepted" } else { "declined" }));
     }
-    bob.event("meeting:onMeetingCreated").await;
+    told_twice(&mut bob, "meeting:onMeetingCreated").await;
     for _ in 0..MANY {
-        bob.event("meeting:onMeetingUpdated").await;
+        told_twice(&mut bob, "meeting:onMeetingUpdated").await;
     }
     bob.ask("meeting:deleteMeeting", named(&meeting)).await;
-    bob.event("meeting:onMeetingDeleted").await;
+    told_twice(&mut bob, "meeting:onMeetingDeleted").await;
 }
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn updates_at_once_are_done_and_told_one_after_the_other() {
     let mut watcher = stack.client(1, "carol").await;
     let mut bob = stack.client(0, "bob").await;
     let mut before = create(&mut bob, in_the_lobby(&["carol"])).await;
-    watcher.event("meeting:onMeetingCreated").await;
+    told_twice(&mut watcher, "meeting:onMeetingCreated").await;
     for n in 0..UPDATES {
         let field = if n % 2 == 0 { "subject" } else { "description" };
         bob.send("meeting:updateMeeting", with(named(&before), json!({field: n.to_string()})), None).await;
@@ -55,7 +55,9 @@ async fn updates_at_once_are_done_and_told_one_after_the_other() {
         assert_eq!(bob.next_answer().await["error"]["code"], 0);
     }
     for _ in 0..UPDATES {
-        let after = watcher.event("meeting:onMeetingUpdated").await["data"]["meeting"].take();
+        let [mut event, deprecated] = told_twice(&mut watcher, "meeting:onMeetingUpdated").await;
+        let after = event["data"]["meeting"].take();
+        assert_eq!(deprecated["data"]["meeting"]["subject"], after["subject"]);
         let changed = ["subject", "description"].iter().filter(|field| after[**field] != before[**field]).count();
         assert_eq!(changed, 1, "each keeps what the one before it has changed: {before} {after}");
         before = after;
@@ -79,11 +81,11 @@ async fn what_is_updated_and_deleted_at_once_ends_deleted() {
         assert_eq!(deleted, 0);
         assert!(updated == 0 || updated == 404, "{updated}");
         assert_eq!(code(&mut one, "meeting:getMeeting", named(&meeting)).await, 404);
-        watcher.event("meeting:onMeetingCreated").await;
+        told_twice(&mut watcher, "meeting:onMeetingCreated").await;
         if updated == 0 {
-            watcher.event("meeting:onMeetingUpdated").await;
+            told_twice(&mut watcher, "meeting:onMeetingUpdated").await;
         }
-        let gone = watcher.event("meeting:onMeetingDeleted").await;
+        let [gone, _] = told_twice(&mut watcher, "meeting:onMeetingDeleted").await;
         assert_eq!(gone["data"], named(&meeting), "nothing comes after it");
     }
 }

@@ -2,14 +2,14 @@
 
 use shared::api::{
     NoData,
-    meeting::{MeetingData, MeetingId, OnMeetingUpdated, ParticipantStatus},
+    meeting::{MeetingId, ParticipantStatus},
 };
 use sqlx::FromRow;
 
 use crate::{
     context::Change,
     error::Error,
-    meeting::{lock, meeting_id, row::Row},
+    meeting::{lock, meeting_id, push},
 };
 
 /// Sets the caller's status in a meeting that has not ended.
@@ -38,10 +38,10 @@ pub(crate) async fn answer(
              UPDATE meetings SET updated_at = statement_timestamp()
              WHERE network_id = $1 AND id IN (SELECT meeting_id FROM answered)
          )
-         SELECT d.*, c.status IS NOT NULL AS takes_part, c.is_manager, d.organizer_id = $3 AS organizes,
-                d.ends_at <= statement_timestamp() AS has_ended, EXISTS (SELECT FROM answered) AS is_change
-         FROM meeting_details d, caller c
-         WHERE d.network_id = $1 AND d.id = $2",
+         SELECT c.status IS NOT NULL AS takes_part, c.is_manager, m.organizer_id = $3 AS organizes,
+                m.ends_at <= statement_timestamp() AS has_ended, EXISTS (SELECT FROM answered) AS is_change
+         FROM meetings m, caller c
+         WHERE m.network_id = $1 AND m.id = $2",
     )
     .bind(session.network)
     .bind(id)
@@ -52,9 +52,7 @@ pub(crate) async fn answer(
     // When this fails, nothing of the above has happened.
     answered.check()?;
     if answered.is_change {
-        let recipients = answered.row.participant_ids.clone();
-        let data = MeetingData { meeting: answered.row.into_meeting()? };
-        change.emit(recipients, &OnMeetingUpdated(data))?;
+        push::updated(change, id).await?;
     }
     Ok(NoData)
 }
@@ -68,8 +66,6 @@ struct Answered {
     has_ended: bool,
     /// Whether the answer is another than before.
     is_change: bool,
-    #[sqlx(flatten)]
-    row: Row,
 }
 
 impl Answered {

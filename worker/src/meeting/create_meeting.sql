@@ -1,46 +1,22 @@
--- Creates a meeting when the caller may (M1, M2, V4), and says why not otherwise; one row either way.
+-- Creates a meeting when the caller may (M1, M2, V4), and says why not otherwise; one row either way. It goes on where
+-- `place.sql` ends.
 --
--- $1 network  $2 caller  $3 the meeting's id
--- $4 source type, and of $5 room, $6 prop, $7 group, $8 direct user those that it needs
+-- $1 to $6 as there, so $1 network  $2 caller  $3 source type  $4 room  $5 prop  $6 group
+-- $7 direct user  $8 the meeting's id
 -- $9 who is invited by name, in order: without the caller, without repeats, the direct user included
 -- $10 how many may be invited
 -- $11 start  $12 end  $13 subject  $14 description  $15 to $18 colour
-WITH caller AS (
-    SELECT is_manager FROM members WHERE network_id = $1 AND user_id = $2
-),
--- The error code that the place refuses with, 0 when the caller may meet there.
-place AS (
-    SELECT CASE
-        WHEN NOT EXISTS (SELECT FROM caller) THEN 401
-        WHEN $4 IN ('room', 'prop') THEN coalesce(
-            (SELECT CASE
-                 WHEN NOT (r.is_public OR r.owner_id = $2 OR $2 = ANY (r.viewers) OR (SELECT is_manager FROM caller))
-                     THEN 803
-                 WHEN $4 = 'prop' AND NOT EXISTS (
-                     SELECT FROM props p
-                     WHERE p.network_id = $1 AND p.id = $6 AND p.room_id = $5 AND p.deleted_at IS NULL)
-                     THEN 404
-                 ELSE 0
-             END
-             FROM rooms r WHERE r.network_id = $1 AND r.id = $5 AND r.deleted_at IS NULL),
-            802)
-        WHEN $4 = 'group' AND NOT EXISTS (
-            SELECT FROM group_members gm JOIN groups g ON g.network_id = gm.network_id AND g.id = gm.group_id
-            WHERE gm.network_id = $1 AND gm.group_id = $7 AND gm.user_id = $2 AND g.deleted_at IS NULL)
-            THEN 404
-        ELSE 0
-    END AS refusal
-),
+
 -- Who is to take part: the caller, and those whom the request names, else the whole group.
-wanted AS (
+, wanted AS (
     SELECT $2 AS user_id, 0 AS position
     UNION ALL
     SELECT named.user_id, named.position FROM unnest($9) WITH ORDINALITY AS named (user_id, position)
     UNION ALL
     (SELECT gm.user_id, row_number() OVER (ORDER BY gm.position)
      FROM group_members gm JOIN members m ON m.network_id = gm.network_id AND m.user_id = gm.user_id
-     WHERE $4 = 'group' AND cardinality($9) = 0 AND (SELECT refusal FROM place) = 0
-         AND gm.network_id = $1 AND gm.group_id = $7 AND gm.user_id <> $2
+     WHERE $3 = 'group' AND cardinality($9) = 0 AND (SELECT refusal FROM place) = 0
+         AND gm.network_id = $1 AND gm.group_id = $6 AND gm.user_id <> $2
      ORDER BY gm.position
      LIMIT $10 + 1)
 ),
@@ -59,7 +35,7 @@ counted AS (
 created AS (
     INSERT INTO meetings (network_id, id, organizer_id, source_type, room_id, prop_id, group_id, direct_user_id,
                           starts_at, ends_at, subject, description, color_r, color_g, color_b, color_a)
-    SELECT $1, $3, $2, $4, $5, $6, $7, $8, $11, $12, $13, $14, $15, $16, $17, $18
+    SELECT $1, $8, $2, $3, $4, $5, $6, $7, $11, $12, $13, $14, $15, $16, $17, $18
     FROM counted
     WHERE callers = 1 AND invited <= $10
         -- A whole group is whoever is still there; people named are all of them or nobody.

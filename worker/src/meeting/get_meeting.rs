@@ -23,6 +23,6 @@ pub(crate) async fn handle(read: &mut Read, request: MeetingId) -> Result<Meetin
     .bind(session.user)
     .fetch_optional(read.connection())
     .await?;
-    let meeting = row.ok_or_else(|| Error::not_found("meeting"))?.into_meeting()?;
+    let meeting = row.ok_or_else(|| Error::not_found("meeting"))?.into_meeting();
     Ok(MeetingData { meeting })
 }

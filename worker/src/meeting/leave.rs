@@ -1,13 +1,20 @@
 //! What becomes of users' meetings when they are deleted or taken off a network: rule M7.
 
-use shared::api::meeting::{MeetingData, MeetingId, OnMeetingDeleted, OnMeetingUpdated};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::{context::Change, directory::leaving::Leaver, error::Error, meeting::row::Row};
+use crate::{
+    context::Change,
+    directory::leaving::Leaver,
+    error::Error,
+    meeting::{details::Details, push, source::Source},
+};
 
-/// So many places in meetings are given up by one statement, and their events held in memory.
+/// So many places in meetings are given up by one statement.
 const PORTION: usize = 500;
+
+/// So many changed meetings are read at once, and their events held in memory: each may have its room's picture in it.
+const TOLD_AT_ONCE: usize = 25;
 
 /// Deletes the meetings that the users organize and that have not ended, keeps those that have, and takes them off all
 /// others. Returns whether that is done; else so many `portions` were not enough, and it is to be called again.
@@ -84,7 +91,7 @@ impl Places {
     }
 
     async fn delete_organized<C>(&self, change: &mut Change<C>) -> Result<(), Error> {
-        let deleted: Vec<(String, Uuid, Vec<String>)> = sqlx::query_as(
+        let deleted: Vec<Deleted> = sqlx::query_as(
             "WITH gone AS (
                  DELETE FROM meetings m
                  USING unnest($1::text[], $2::text[], $3::uuid[]) p (network_id, user_id, meeting_id)
@@ -92,7 +99,8 @@ impl Places {
                      AND m.ends_at > statement_timestamp()
                  RETURNING m.network_id, m.id
              )
-             SELECT d.network_id, d.id, d.participant_ids
+             SELECT d.network_id, d.id, d.source_type, d.room_id, d.prop_id, d.group_id, d.direct_user_id,
+                    d.participant_ids
              FROM gone g JOIN meeting_details d ON d.network_id = g.network_id AND d.id = g.id
              ORDER BY d.network_id, d.id",
         )
@@ -101,29 +109,29 @@ impl Places {
         .bind(&self.meetings)
         .fetch_all(change.connection())
         .await?;
-        for (network, id, participants) in deleted {
-            change.emit_in(&network, participants, &OnMeetingDeleted(MeetingId { meeting_id: id.to_string() }))?;
+        for Deleted { network_id, id, source, participant_ids } in deleted {
+            push::deleted(change, &network_id, &participant_ids, id, &source)?;
         }
         Ok(())
     }
 
     async fn take_off<C>(&self, change: &mut Change<C>) -> Result<(), Error> {
-        // The rows are as they were before: those who leave stand among the participants, who are all told.
+        // The view shows what was before: those who leave stand among the participants, who are all told.
         let changed: Vec<Changed> = sqlx::query_as(
             "WITH gone AS (
                  DELETE FROM meeting_participants m
                  USING unnest($1::text[], $2::text[], $3::uuid[]) p (network_id, user_id, meeting_id), meetings o
                  WHERE m.network_id = p.network_id AND m.meeting_id = p.meeting_id AND m.user_id = p.user_id
                      AND o.network_id = p.network_id AND o.id = p.meeting_id AND o.organizer_id <> p.user_id
-                 RETURNING m.network_id, m.meeting_id, m.user_id
-             ), left_by AS (
-                 SELECT network_id, meeting_id, array_agg(user_id) AS leavers FROM gone GROUP BY network_id, meeting_id
+                 RETURNING m.network_id, m.meeting_id
+             ), left_by_some AS (
+                 SELECT DISTINCT network_id, meeting_id FROM gone
              ), touched AS (
                  UPDATE meetings m SET updated_at = statement_timestamp()
-                 FROM left_by l WHERE m.network_id = l.network_id AND m.id = l.meeting_id
+                 FROM left_by_some l WHERE m.network_id = l.network_id AND m.id = l.meeting_id
              )
-             SELECT d.*, l.leavers
-             FROM left_by l JOIN meeting_details d ON d.network_id = l.network_id AND d.id = l.meeting_id
+             SELECT d.network_id, d.id, d.participant_ids
+             FROM left_by_some l JOIN meeting_details d ON d.network_id = l.network_id AND d.id = l.meeting_id
              ORDER BY d.network_id, d.id",
         )
         .bind(&self.networks)
@@ -131,20 +139,43 @@ impl Places {
         .bind(&self.meetings)
         .fetch_all(change.connection())
         .await?;
-        for Changed { leavers, mut row } in changed {
-            let network = row.network_id.clone();
-            let recipients = row.participant_ids.clone();
-            row.participant_ids.retain(|participant| !leavers.contains(participant));
-            change.emit_in(&network, recipients, &OnMeetingUpdated(MeetingData { meeting: row.into_meeting()? }))?;
+        for some in changed.chunks(TOLD_AT_ONCE) {
+            tell(change, some).await?;
+            change.write_events().await?;
         }
         Ok(())
     }
 }
 
-/// A meeting that users were taken off, as it was before.
+/// Tells of meetings what has become of them.
+async fn tell<C>(change: &mut Change<C>, changed: &[Changed]) -> Result<(), Error> {
+    let (networks, ids): (Vec<&str>, Vec<Uuid>) =
+        changed.iter().map(|meeting| (meeting.network_id.as_str(), meeting.id)).unzip();
+    // In this order, and all of them: they are locked.
+    let now = Details::of_many(change.connection(), &networks, &ids).await?;
+    if now.len() != changed.len() {
+        return Err(Error::internal("a meeting is gone that was locked"));
+    }
+    for (before, now) in changed.iter().zip(&now) {
+        push::tell_updated(change, &before.participant_ids, now)?;
+    }
+    Ok(())
+}
+
+/// A meeting that is gone with its organizer.
+#[derive(Debug, FromRow)]
+struct Deleted {
+    network_id: String,
+    id: Uuid,
+    #[sqlx(flatten)]
+    source: Source,
+    participant_ids: Vec<String>,
+}
+
+/// A meeting that users were taken off, and who took part before.
 #[derive(Debug, FromRow)]
 struct Changed {
-    leavers: Vec<String>,
-    #[sqlx(flatten)]
-    row: Row,
+    network_id: String,
+    id: Uuid,
+    participant_ids: Vec<String>,
 }

@@ -1,12 +1,7 @@
 //! `meeting:listUserMeetings`: rule M8.
 
-use std::io;
-
 use futures::TryStreamExt as _;
-use shared::api::{
-    MAX_ANSWER_BYTES,
-    meeting::{ListUserMeetingsRequest, ParticipantStatus, SourceType, UserMeeting, UserMeetings},
-};
+use shared::api::meeting::{ListUserMeetingsRequest, ParticipantStatus, SourceType, UserMeeting, UserMeetings};
 use sqlx::FromRow;
 
 use crate::{
@@ -14,6 +9,7 @@ use crate::{
     error::Error,
     meeting::{
         limits::{MAX_DURATION, MAX_LISTED},
+        listing::Listing,
         row::{Row, Time},
         source::Filter,
     },
@@ -21,7 +17,7 @@ use crate::{
 
 pub(crate) async fn handle(read: &mut Read, request: ListUserMeetingsRequest) -> Result<UserMeetings, Error> {
     let session = read.session().clone();
-    let range = Time::of_request(request.start_date, request.end_date)?.checked_range()?;
+    let range = Time::range_of_request(request.start_date, request.end_date)?;
     let Some(filter) = Filter::of_request(&request.source_type, request.source_ids, &session.network)? else {
         return Ok(UserMeetings { meetings: Vec::new() });
     };
@@ -59,46 +55,18 @@ pub(crate) async fn handle(read: &mut Read, request: ListUserMeetingsRequest) ->
     .bind(MAX_LISTED as i64 + 1)
     .fetch(read.connection());
 
-    let mut meetings = Vec::new();
-    let mut bytes = ByteCount::default();
+    let mut meetings = Listing::new();
     while let Some(ListedRow { status, row }) = rows.try_next().await? {
         let status = ParticipantStatus::parse(&status)
             .ok_or_else(|| Error::internal(format!("a participant's status is {status}")))?;
-        let meeting = UserMeeting { user_id: session.user.clone(), status, meeting: row.into_meeting()? };
-        serde_json::to_writer(&mut bytes, &meeting)
-            .map_err(|error| Error::internal(format!("a meeting cannot be written: {error}")))?;
-        meetings.push(meeting);
-        // Counted on the way: what is too large is not gathered first.
-        if meetings.len() > MAX_LISTED || bytes.0 + meetings.len() > MAX_ANSWER_BYTES - ENVELOPE_BYTES {
-            return Err(Error::too_large(format!(
-                "more than {MAX_LISTED} meetings or {MAX_ANSWER_BYTES} bytes: narrow the range from startDate to endDate"
-            )));
-        }
+        meetings.push(UserMeeting { user_id: session.user.clone(), status, meeting: row.into_meeting() })?;
     }
-    Ok(UserMeetings { meetings })
+    Ok(UserMeetings { meetings: meetings.into_meetings() })
 }
-
-/// More than the brackets around the meetings and the error beside them take.
-const ENVELOPE_BYTES: usize = 256;
 
 #[derive(Debug, FromRow)]
 struct ListedRow {
     status: String,
     #[sqlx(flatten)]
     row: Row,
-}
-
-/// Counts what is written to it.
-#[derive(Debug, Default)]
-struct ByteCount(usize);
-
-impl io::Write for ByteCount {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -1,14 +1,11 @@
 //! A meeting as the view `meeting_details` gives it, and as clients get it.
 
 use chrono::{DateTime, Utc};
-use shared::api::{
-    Rgba,
-    meeting::{Meeting, SourceType},
-};
+use shared::api::{Rgba, meeting::Meeting};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::{error::Error, meeting::source::Source};
+use crate::meeting::source::Source;
 
 /// What can be changed of a meeting.
 #[derive(Clone, Debug, PartialEq, FromRow)]
@@ -59,15 +56,12 @@ impl From<Color> for Rgba {
 #[derive(Clone, Debug, FromRow)]
 pub(crate) struct Row {
     pub(crate) network_id: String,
-    id: Uuid,
-    organizer_id: String,
-    source_type: String,
-    room_id: Option<String>,
-    prop_id: Option<String>,
-    group_id: Option<String>,
-    direct_user_id: Option<String>,
-    created_at: DateTime<Utc>,
-    is_valid: bool,
+    pub(crate) id: Uuid,
+    pub(crate) organizer_id: String,
+    #[sqlx(flatten)]
+    pub(crate) source: Source,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) is_valid: bool,
     /// In order (M2).
     pub(crate) participant_ids: Vec<String>,
     #[sqlx(flatten)]
@@ -76,66 +70,24 @@ pub(crate) struct Row {
 
 impl Row {
     /// As clients get it.
-    ///
-    /// # Errors
-    /// 500 when the row is none that this program writes.
-    pub(crate) fn into_meeting(self) -> Result<Meeting, Error> {
-        let source = match (SourceType::parse(&self.source_type), self.room_id, self.prop_id) {
-            (Some(SourceType::Room), Some(room), None) => Some(Source::Room { room }),
-            (Some(SourceType::Prop), Some(room), Some(prop)) => Some(Source::Prop { room, prop }),
-            (Some(SourceType::Group), None, None) => self.group_id.map(|group| Source::Group { group }),
-            (Some(SourceType::Direct), None, None) => self.direct_user_id.map(|user| Source::Direct { user }),
-            _ => None,
-        };
-        let source = source.ok_or_else(|| Error::internal(format!("meeting {} has no source", self.id)))?;
-        Ok(meeting(
-            Identity {
-                network: &self.network_id,
-                id: self.id,
-                organizer: self.organizer_id,
-                source: &source,
-                created_at: self.created_at,
-            },
-            self.is_valid,
-            self.participant_ids,
-            self.content,
-        ))
-    }
-}
-
-/// What never changes of a meeting.
-#[derive(Clone, Debug)]
-pub(crate) struct Identity<'a> {
-    pub(crate) network: &'a str,
-    pub(crate) id: Uuid,
-    pub(crate) organizer: String,
-    pub(crate) source: &'a Source,
-    pub(crate) created_at: DateTime<Utc>,
-}
-
-/// A meeting as clients get it.
-pub(crate) fn meeting(
-    identity: Identity<'_>,
-    is_valid: bool,
-    participant_ids: Vec<String>,
-    content: Content,
-) -> Meeting {
-    let Identity { network, id, organizer, source, created_at } = identity;
-    let (source_type, source_pk) = (source.source_type(), source.pk());
-    Meeting {
-        meeting_id: id.to_string(),
-        created: created_at.into(),
-        subject: content.subject,
-        description: content.description,
-        color: content.color.into(),
-        is_valid,
-        organizer_id: organizer,
-        participant_ids,
-        source_string: format!("{source_type}:{network}:{source_pk}"),
-        source_type,
-        source_pk,
-        network_id: network.to_owned(),
-        start_date: content.time.starts_at.into(),
-        end_date: content.time.ends_at.into(),
+    pub(crate) fn into_meeting(self) -> Meeting {
+        let Self { network_id, id, organizer_id, source, created_at, is_valid, participant_ids, content } = self;
+        let (source_type, source_pk) = (source.source_type(), source.pk());
+        Meeting {
+            meeting_id: id.to_string(),
+            created: created_at.into(),
+            subject: content.subject,
+            description: content.description,
+            color: content.color.into(),
+            is_valid,
+            organizer_id,
+            participant_ids,
+            source_string: format!("{source_type}:{network_id}:{source_pk}"),
+            source_type,
+            source_pk,
+            network_id,
+            start_date: content.time.starts_at.into(),
+            end_date: content.time.ends_at.into(),
+        }
     }
 }

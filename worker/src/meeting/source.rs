@@ -1,6 +1,7 @@
 //! Where a meeting is (M1), as clients name it and as the database keeps it.
 
 use shared::api::meeting::SourceType;
+use sqlx::{FromRow, Row as _, postgres::PgRow};
 
 use crate::error::Error;
 
@@ -39,6 +40,18 @@ impl Source {
         })
     }
 
+    /// Reads `roomId` and `propId` of a meeting as deprecated clients write it; no prop: the room itself (M10).
+    ///
+    /// # Errors
+    /// 400 when there is no room.
+    pub(crate) fn in_room(room: String, prop: String) -> Result<Self, Error> {
+        match (room.is_empty(), prop.is_empty()) {
+            (true, _) => Err(Error::bad_request("data.meeting.roomId", "expected a room")),
+            (false, true) => Ok(Self::Room { room }),
+            (false, false) => Ok(Self::Prop { room, prop }),
+        }
+    }
+
     /// The type, as clients write it.
     pub(crate) fn source_type(&self) -> SourceType {
         match self {
@@ -59,6 +72,15 @@ impl Source {
         }
     }
 
+    /// The room, and the prop in it when there is one: the places that deprecated clients know (M10).
+    pub(crate) fn place(&self) -> Option<(&str, Option<&str>)> {
+        match self {
+            Self::Room { room } => Some((room, None)),
+            Self::Prop { room, prop } => Some((room, Some(prop))),
+            Self::Group { .. } | Self::Direct { .. } => None,
+        }
+    }
+
     /// The values of the columns `room_id`, `prop_id`, `group_id` and `direct_user_id`.
     pub(crate) fn columns(&self) -> [Option<&str>; 4] {
         match self {
@@ -67,6 +89,22 @@ impl Source {
             Self::Group { group } => [None, None, Some(group), None],
             Self::Direct { user } => [None, None, None, Some(user)],
         }
+    }
+}
+
+impl FromRow<'_, PgRow> for Source {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let source_type: &str = row.try_get("source_type")?;
+        Ok(match SourceType::parse(source_type) {
+            Some(SourceType::Room) => Self::Room { room: row.try_get("room_id")? },
+            Some(SourceType::Prop) => Self::Prop { room: row.try_get("room_id")?, prop: row.try_get("prop_id")? },
+            Some(SourceType::Group) => Self::Group { group: row.try_get("group_id")? },
+            Some(SourceType::Direct) => Self::Direct { user: row.try_get("direct_user_id")? },
+            None => {
+                let source = format!("no source is {source_type}").into();
+                return Err(sqlx::Error::ColumnDecode { index: "source_type".to_owned(), source });
+            }
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use shared::api::{
     Rgba,
-    meeting::{MeetingData, OnMeetingUpdated, UpdateMeetingRequest},
+    meeting::{MeetingData, UpdateMeetingRequest},
 };
 use uuid::Uuid;
 
@@ -10,8 +10,10 @@ use crate::{
     context::Change,
     error::Error,
     meeting::{
-        lock, meeting_id, organizer_only,
-        row::{Content, Row, Time},
+        Changeable,
+        details::Details,
+        lock, meeting_id, organizer_only, push,
+        row::{Content, Time},
     },
 };
 
@@ -19,19 +21,9 @@ pub(crate) async fn handle(change: &mut Change, request: UpdateMeetingRequest) -
     let id = meeting_id(&request.meeting_id)?;
     let locked = lock(change, id).await?;
     organizer_only(change, id, &locked).await?;
-
-    let old = locked.content;
-    let new = changed(&old, request).checked()?;
-    if new == old {
-        let meeting = read(change, id).await?.into_meeting()?;
-        return Ok(MeetingData { meeting });
-    }
-    let mut row = write(change, id, &new, new.time != old.time).await?;
-    row.content = new;
-    let recipients = row.participant_ids.clone();
-    let data = MeetingData { meeting: row.into_meeting()? };
-    change.emit(recipients, &OnMeetingUpdated(data.clone()))?;
-    Ok(data)
+    let new = Changeable { content: changed(&locked.old.content, request).checked("data")?, ..locked.old.clone() };
+    let details = update(change, id, &locked.old, &new).await?;
+    Ok(MeetingData { meeting: details.meeting() })
 }
 
 /// What is missing in the request stays.
@@ -47,47 +39,59 @@ fn changed(old: &Content, request: UpdateMeetingRequest) -> Content {
     }
 }
 
-async fn read(change: &mut Change, id: Uuid) -> Result<Row, Error> {
-    let network = change.session().network.clone();
-    Ok(sqlx::query_as("SELECT * FROM meeting_details WHERE network_id = $1 AND id = $2")
-        .bind(network)
-        .bind(id)
-        .fetch_one(change.connection())
-        .await?)
+/// Writes what is new of a locked meeting and tells of it, when anything is; returns the meeting as it is then.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn update(
+    change: &mut Change,
+    id: Uuid,
+    old: &Changeable,
+    new: &Changeable,
+) -> Result<Details, Error> {
+    if new == old {
+        let network = change.session().network.clone();
+        return Details::of(change.connection(), &network, id).await;
+    }
+    write(change, id, new, new.content.time != old.content.time).await?;
+    push::updated(change, id).await
 }
 
-/// Returns the row as it was before: of what it shows, only the content changes.
-async fn write(change: &mut Change, id: Uuid, new: &Content, is_moved: bool) -> Result<Row, Error> {
+async fn write(change: &mut Change, id: Uuid, new: &Changeable, is_moved: bool) -> Result<(), Error> {
     let network = change.session().network.clone();
-    let Rgba { r, g, b, a } = new.color.into();
+    let Changeable { source, content } = new;
+    let [room, prop, ..] = source.columns();
+    let Rgba { r, g, b, a } = content.color.into();
     // The statement's own time, not the transaction's: it begins after the lock, so `updated_at` never falls.
-    Ok(sqlx::query_as(
-        "WITH changed AS (
-             UPDATE meetings
-             SET subject = $3, description = $4, color_r = $5, color_g = $6, color_b = $7, color_a = $8,
-                 starts_at = $9, ends_at = $10, sequence = sequence + $11::boolean::integer,
-                 updated_at = statement_timestamp()
-             WHERE network_id = $1 AND id = $2
-         ), moved AS (
+    sqlx::query(
+        "WITH moved AS (
              UPDATE meeting_participants
              SET starts_at = $9, ends_at = $10, status = CASE WHEN position = 0 THEN status ELSE 'received' END
              WHERE $11 AND network_id = $1 AND meeting_id = $2
          )
-         SELECT * FROM meeting_details WHERE network_id = $1 AND id = $2",
+         UPDATE meetings
+         SET subject = $3, description = $4, color_r = $5, color_g = $6, color_b = $7, color_a = $8,
+             starts_at = $9, ends_at = $10, sequence = sequence + $11::boolean::integer,
+             source_type = $12, room_id = $13, prop_id = $14, updated_at = statement_timestamp()
+         WHERE network_id = $1 AND id = $2",
     )
     .bind(network)
     .bind(id)
-    .bind(&new.subject)
-    .bind(&new.description)
+    .bind(&content.subject)
+    .bind(&content.description)
     .bind(r)
     .bind(g)
     .bind(b)
     .bind(a)
-    .bind(new.time.starts_at)
-    .bind(new.time.ends_at)
+    .bind(content.time.starts_at)
+    .bind(content.time.ends_at)
     .bind(is_moved)
-    .fetch_one(change.connection())
-    .await?)
+    .bind(source.source_type().as_str())
+    .bind(room)
+    .bind(prop)
+    .execute(change.connection())
+    .await?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -97,6 +101,7 @@ mod tests {
     #[test]
     fn what_is_missing_or_unset_stays() {
         let time = Time::of_request(
+            "data",
             "2030-01-01T10:00:00Z".parse().expect("a timestamp"),
             "2030-01-01T11:00:00Z".parse().expect("a timestamp"),
         )

@@ -104,6 +104,34 @@ fn the_written_offset_and_zone_are_kept_where_a_rule_needs_them() {
 }
 
 #[test]
+fn a_zone_is_written_as_it_is_read() {
+    for text in ["Europe/Berlin", "UTC", "America/Argentina/Buenos_Aires", "+05:45", "-03:30", "-00:30", "+23:59"] {
+        let zone = zone_written(text).expect("a zone");
+        assert_eq!(write_zone(&zone).as_deref(), Some(text));
+        assert_eq!(zone_written(text), Some(zone));
+    }
+    for text in ["", "Mars/Olympus", "+5:45", "+05:60", "+05:45:00", "+05:45 "] {
+        assert_eq!(zone_written(text), None, "{text:?}");
+    }
+}
+
+#[test]
+fn an_offset_is_that_of_a_zone_only_while_the_zone_has_it() {
+    let berlin = zone_named("Europe/Berlin").expect("a zone");
+    for (text, is_its_own) in [
+        ("2030-07-01T12:00:00+02:00", true),
+        ("2030-01-01T12:00:00+02:00", false),
+        ("2030-01-01T12:00:00+01:00", true),
+        ("2030-01-01T12:00:00Z", false),
+        // Before zones the clocks of Berlin had +00:53:28.
+        ("1850-01-01T12:00:00+00:53", true),
+    ] {
+        let written: LocalTimestamp = text.parse().expect("a timestamp");
+        assert_eq!(written.has_offset_of(&berlin), is_its_own, "{text}");
+    }
+}
+
+#[test]
 fn unset_is_the_first_instant_of_the_year_one_in_and_out() {
     assert_eq!(Timestamp::default().to_string(), "0001-01-01T00:00:00Z");
     assert_eq!("0001-01-01T00:00:00Z".parse(), Ok(Timestamp::UNSET));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, Timelike as _};
 use jiff::tz::{Offset, TimeZone};
 
 use super::{LocalTimestamp, MICROS_PER_SECOND, Timestamp, TimestampError, zone_named};
@@ -146,8 +146,18 @@ pub(super) fn write_offset(seconds: i32) -> Option<String> {
 
 /// Writes in UTC with `Z`, and with as many digits of the fraction as are not zero.
 pub(super) fn write(micros: i64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let instant = DateTime::from_timestamp_micros(micros).unwrap_or_default();
-    write!(f, "{}", instant.format("%Y-%m-%dT%H:%M:%S"))?;
+    let at = DateTime::from_timestamp_micros(micros).unwrap_or_default();
+    // Field by field: an answer has hundreds of these, and a pattern is read anew for each.
+    write!(
+        f,
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
+        at.year(),
+        at.month(),
+        at.day(),
+        at.hour(),
+        at.minute(),
+        at.second()
+    )?;
     let fraction = micros.rem_euclid(MICROS_PER_SECOND);
     if fraction != 0 {
         write!(f, ".{}", format!("{fraction:06}").trim_end_matches('0'))?;
