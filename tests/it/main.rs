@@ -3,6 +3,7 @@
 mod bus;
 mod directory;
 mod end_to_end;
+mod ics;
 mod meeting;
 mod presence;
 mod relay;

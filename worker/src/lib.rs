@@ -5,6 +5,7 @@
 //! | `meeting`, `social`, `user`, `directory`, `events` | the namespaces: each a table of handlers, and a file for each |
 //! | [`router`] | from a method to its handler; the macro of those tables |
 //! | [`availability`] | when people are available: intervals, days, zones; pure code |
+//! | [`ics`] | a session as a calendar file; pure code |
 //! | [`context`] | what a handler is given: [`context::Change`], [`context::Read`] |
 //! | [`error`] | why a request was not done, and what its client is told |
 //! | `service` | from the start over ready to drained |
@@ -23,6 +24,7 @@ pub mod config;
 pub mod context;
 pub mod database;
 pub mod error;
+pub mod ics;
 pub mod outbox;
 pub mod relay;
 pub mod retention;

@@ -140,12 +140,14 @@ fn to_instant(wall: DateTime, offset: Offset) -> Timestamp {
     offset.to_timestamp(wall).map_or(if wall.year() > 0 { Timestamp::MAX } else { Timestamp::UNSET }, from_jiff)
 }
 
-fn from_jiff(instant: jiff::Timestamp) -> Timestamp {
+/// The same instant, or the nearest that is one.
+pub(crate) fn from_jiff(instant: jiff::Timestamp) -> Timestamp {
     let nearest = instant.as_microsecond().clamp(Timestamp::UNSET.micros(), Timestamp::MAX.micros());
     Timestamp::from_micros(nearest).unwrap_or(Timestamp::UNSET)
 }
 
-fn to_jiff(instant: Timestamp) -> Option<jiff::Timestamp> {
+/// The same instant.
+pub(crate) fn to_jiff(instant: Timestamp) -> Option<jiff::Timestamp> {
     jiff::Timestamp::from_microsecond(instant.micros()).ok()
 }
 
