@@ -6,6 +6,7 @@ mod events;
 mod invitations;
 mod leaving;
 mod news;
+mod outsiders;
 mod places;
 mod retries;
 mod rights;

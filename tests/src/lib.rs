@@ -5,6 +5,7 @@
 //! | [`servers`] | PostgreSQL, Redis and NATS of the tests' own |
 //! | [`stack`] | gateways and workers on them, in this process or as processes |
 //! | [`client`], [`token`] | a client of the wire contract, and its session tokens |
+//! | [`smtp`], [`webhook`] | a mail server, and somebody to whom messages are posted |
 //! | [`mod@eventually`] | waiting for a condition instead of sleeping |
 //! | [`process`] | signals |
 
@@ -12,8 +13,10 @@ pub mod client;
 pub mod eventually;
 pub mod process;
 pub mod servers;
+pub mod smtp;
 pub mod stack;
 pub mod token;
+pub mod webhook;
 
 pub use client::{Client, Connect, Refused};
 pub use servers::{Isolated, Server, Servers};

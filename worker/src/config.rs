@@ -7,12 +7,16 @@
 //! | `max-concurrency` | a multiple of the database pool |
 //! | `migrate`, `auto-provision` | off |
 //! | `event-retention`, `retry-retention` | 24h |
-//! | those of [`shared::config::Common`] | |
+//! | those of [`Outside`] and of [`shared::config::Common`] | |
+
+mod outside;
 
 use std::{num::NonZeroUsize, time::Duration};
 
 use clap::{ArgAction, Args, ValueEnum};
 use shared::config::{Common, duration};
+
+pub use outside::{Outside, PublicUrl, Secret, SmtpUrl, WebhookUrl};
 
 /// Where the database is.
 #[derive(Args, Clone, Debug)]
@@ -55,6 +59,9 @@ pub struct Config {
     /// How long answers are kept for requests that are sent again
     #[arg(long, env = "CONVENE_RETRY_RETENTION", hide_env_values = true, default_value = "24h", value_parser = duration)]
     pub retry_retention: Duration,
+    /// How people outside are reached
+    #[command(flatten)]
+    pub outside: Outside,
     /// Settings that have nothing to do with what the process is for
     #[command(flatten)]
     pub common: Common,

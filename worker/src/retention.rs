@@ -5,6 +5,8 @@
 //! | events | `event-retention`; each network's newest one always, as it is the network's head (I4) |
 //! | answers of requests that were done | `retry-retention` |
 //! | revoked sessions | 30 days, longer than any token of theirs is taken |
+//! | invitations of outsiders | until they expire |
+//! | who has invited outsiders lately | an hour |
 //!
 //! Every worker tries now and then; an advisory lock lets one of them at a time. Everything goes in small transactions that
 //! lock nothing but the rows they remove.
@@ -24,6 +26,9 @@ const PASS_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
 /// Revoked sessions are kept for so long.
 const REVOCATIONS: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How long ago a user's invitations of outsiders still count (S10).
+const INVITERS: Duration = Duration::from_secs(3600);
 
 /// Advisory lock of the one who removes; taken for one transaction.
 const LOCK: i64 = 0x636f_6e76_656e_6503;
@@ -52,6 +57,10 @@ pub struct Removed {
     pub retries: u64,
     /// Revoked sessions.
     pub revocations: u64,
+    /// Invitations of outsiders.
+    pub invitations: u64,
+    /// Users who have invited outsiders.
+    pub inviters: u64,
 }
 
 /// Removes now and then what has been kept long enough, until it is to drain.
@@ -63,8 +72,15 @@ pub async fn run(pool: PgPool, retention: Retention, shutdown: Shutdown) {
             sleep(every.mul_f64(rand::random_range(0.5..1.5))).await;
             match pass(&pool, retention).await {
                 Ok(removed) if removed == Removed::default() => {}
-                Ok(Removed { events, retries, revocations }) => {
-                    tracing::info!(events, retries, revocations, "removed what was kept long enough");
+                Ok(Removed { events, retries, revocations, invitations, inviters }) => {
+                    tracing::info!(
+                        events,
+                        retries,
+                        revocations,
+                        invitations,
+                        inviters,
+                        "removed what was kept long enough"
+                    );
                 }
                 Err(error) => tracing::warn!(%error, "cannot remove what was kept long enough"),
             }
@@ -98,6 +114,25 @@ pub async fn pass(pool: &PgPool, retention: Retention) -> Result<Removed, sqlx::
              ORDER BY revoked_at LIMIT $2
          ))",
         REVOCATIONS,
+    )
+    .await?;
+    // These rows are also changed: one that others have just made younger stays.
+    removed.invitations = remove_rows(
+        pool,
+        "DELETE FROM social_outsiders WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM social_outsiders WHERE expires_at < now() - make_interval(secs => $1)
+             ORDER BY expires_at LIMIT $2
+         )) AND expires_at < now() - make_interval(secs => $1)",
+        Duration::ZERO,
+    )
+    .await?;
+    removed.inviters = remove_rows(
+        pool,
+        "DELETE FROM social_inviters WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM social_inviters WHERE last_at < now() - make_interval(secs => $1)
+             ORDER BY last_at LIMIT $2
+         )) AND last_at < now() - make_interval(secs => $1)",
+        INVITERS,
     )
     .await?;
     Ok(removed)

@@ -157,7 +157,8 @@ impl Duties {
         }
         if config.namespaces.contains(&Namespace::Social) {
             let shutdown = Shutdown { drain: duties.drain.clone(), stop: service.shutdown.stop.clone() };
-            duties.tasks.spawn(social::news::run(service.context.clone(), shutdown));
+            duties.tasks.spawn(social::news::run(service.context.clone(), shutdown.clone()));
+            duties.tasks.spawn(social::outsiders::run(service.context.clone(), shutdown));
         }
         duties
     }

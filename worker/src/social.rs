@@ -7,6 +7,7 @@
 //! | `standing` | what the caller is to a session, and its locks |
 //! | `people`, `reading` | who belongs to a session, as each reader sees it |
 //! | `invite`, `address` | whom a request invites |
+//! | `outsiders` | invitations of people whom the network does not know |
 //! | `news` | what is pushed, and to whom |
 //! | `leave` | users who leave the network |
 //! | `place`, `limits` | rooms and props; how long and how many |
@@ -24,6 +25,7 @@ mod standing;
 
 pub(crate) mod leave;
 pub(crate) mod news;
+pub(crate) mod outsiders;
 pub(crate) mod session;
 
 use shared::api::social::{

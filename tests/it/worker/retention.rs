@@ -120,7 +120,7 @@ async fn answers_and_revocations_go_when_their_time_is_over() {
         .await;
     let removed = pass(&pool(&world).await, DAY).await.expect("a pass");
     // Of the hours exactly 24 is over; of the days 30 is not, by an hour.
-    assert_eq!(removed, Removed { events: 0, retries: 2977, revocations: 10 });
+    assert_eq!(removed, Removed { retries: 2977, revocations: 10, ..Removed::default() });
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use crate::{
         networks, rows,
     },
     error::Error,
+    social::outsiders::proof::{self, Prover},
 };
 
 /// Of these users, those that are known.
@@ -93,7 +94,12 @@ impl Upsert for UserLine {
         .bind(rows(&members)?)
         .execute(work.connection())
         .await?;
-        remove(work, leavers).await
+        remove(work, leavers).await?;
+        let prover = |member: &Member<'_>| Prover {
+            network_id: member.network_id.to_owned(),
+            user_id: member.user_id.to_owned(),
+        };
+        proof::begin(work, &members.iter().map(prover).collect::<Vec<_>>()).await
     }
 }
 

@@ -2,6 +2,13 @@
 
 use crate::error::Error;
 
+/// How the database names the kinds of addresses.
+pub(crate) const EMAIL: i16 = 0;
+/// As [`EMAIL`].
+pub(crate) const PHONE: i16 = 1;
+/// As [`EMAIL`].
+pub(crate) const FACEBOOK: i16 = 2;
+
 /// An address has at most so many characters.
 const MAX_CHARS: usize = 254;
 
@@ -17,6 +24,26 @@ pub(crate) enum Address {
 }
 
 impl Address {
+    /// [`EMAIL`], [`PHONE`] or [`FACEBOOK`].
+    pub(crate) fn kind(&self) -> i16 {
+        match self {
+            Self::Facebook(_) => FACEBOOK,
+            Self::Email(_) => EMAIL,
+            Self::Phone(_) => PHONE,
+        }
+    }
+
+    /// As it is compared.
+    pub(crate) fn text(&self) -> &str {
+        let (Self::Facebook(text) | Self::Email(text) | Self::Phone(text)) = self;
+        text
+    }
+
+    /// What a text can be that names an address of any kind.
+    pub(crate) fn of_any_kind(text: &str) -> Option<Self> {
+        Self::email("", text).or_else(|_| Self::phone("", text)).or_else(|_| Self::facebook("", text)).ok()
+    }
+
     /// Reads `appId:userId`.
     ///
     /// # Errors
@@ -38,7 +65,10 @@ impl Address {
     pub(crate) fn email(field: &str, text: &str) -> Result<Self, Error> {
         let text = text.trim();
         match text.rsplit_once('@') {
-            Some((local, domain)) if is_word(local) && is_word(domain) && is_word(text) => {
+            // What can be no recipient of a mail is not kept to be sent one.
+            Some((local, domain))
+                if is_word(local) && is_word(domain) && is_word(text) && text.parse::<lettre::Address>().is_ok() =>
+            {
                 Ok(Self::Email(text.to_lowercase()))
             }
             _ => Err(Error::bad_request(field, "expected an e-mail address")),

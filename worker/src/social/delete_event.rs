@@ -6,7 +6,12 @@ use shared::api::{
 };
 use uuid::Uuid;
 
-use crate::{context::Change, error::Error, object::object_id, social::event::lock_as_manager};
+use crate::{
+    context::Change,
+    error::Error,
+    object::object_id,
+    social::{event::lock_as_manager, outsiders},
+};
 
 /// So many sessions are deleted by one statement, and their events held in memory.
 const PORTION: i64 = 100;
@@ -43,12 +48,13 @@ async fn delete_sessions(change: &mut Change, event: Uuid) -> Result<bool, Error
     Ok(!ids.is_empty())
 }
 
-/// Deletes sessions that are locked. Returns who belonged to them.
+/// Deletes sessions that are locked, and lets outsiders know. Returns who belonged to them.
 pub(super) async fn delete<C>(
     change: &mut Change<C>,
     network: &str,
     ids: &[Uuid],
 ) -> Result<Vec<(Uuid, Vec<String>)>, Error> {
+    outsiders::cancel(change, network, ids).await?;
     Ok(sqlx::query_as(
         "WITH gone AS (DELETE FROM social_sessions WHERE network_id = $1 AND id = ANY ($2) RETURNING network_id, id)
          SELECT g.id, ARRAY(SELECT p.user_id FROM social_participants p

@@ -1,4 +1,4 @@
-//! `social:deleteUserSessionInvitations`: rule S8.
+//! `social:deleteUserSessionInvitations`: rules S8, S10.
 
 use shared::api::{NoData, social::DeleteUserSessionInvitationsRequest};
 use uuid::Uuid;
@@ -8,7 +8,8 @@ use crate::{
     error::Error,
     object::object_id,
     social::{
-        news,
+        address::Address,
+        news, outsiders,
         session::PRIVATE,
         standing::{Standing, lock_checked, touch},
     },
@@ -17,11 +18,15 @@ use crate::{
 pub(crate) async fn handle(change: &mut Change, request: DeleteUserSessionInvitationsRequest) -> Result<NoData, Error> {
     let id = object_id("session", &request.session_id)?;
     let session = change.session().clone();
-    // Users only. Here the addresses of outsiders are to be told from them.
     let users = request.users_to_invite;
     let is_ones_own = users.iter().all(|user| *user == session.user);
     let may = |standing: &Standing| if is_ones_own { Ok(()) } else { standing.managers_only() };
     let standing = lock_checked(change, id, may).await?;
+    if standing.manages {
+        // The text may be a user's id as well.
+        let addresses: Vec<Address> = users.iter().filter_map(|text| Address::of_any_kind(text)).collect();
+        outsiders::remove(change, id, &addresses).await?;
+    }
     let removed = remove(change, id, &users, standing.content.session_type == PRIVATE).await?;
     if !removed.is_empty() {
         touch(change, id).await?;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{
     context::Change,
     error::Error,
-    social::{address::Address, limits::MAX_INVITED, standing::lock_members},
+    social::{address::Address, limits::MAX_INVITED, outsiders, standing::lock_members},
 };
 
 /// Whom a request invites, as it names them.
@@ -20,10 +20,13 @@ pub(crate) struct Named {
     addresses: Vec<(Address, i16)>,
 }
 
-/// Whom a request invites: users, each once; those who are named by their ids first.
+/// Whom a request invites, each once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Invited {
-    pub(crate) users: Vec<(String, i16)>,
+    /// Those who are named by their ids first.
+    users: Vec<(String, i16)>,
+    /// Addresses that no user of the network has proven.
+    outsiders: Vec<(Address, i16)>,
 }
 
 impl Named {
@@ -62,7 +65,7 @@ impl Named {
     /// lock.
     ///
     /// # Errors
-    /// 401 when the caller left, 404 for a user who is not of the network, 409 for an address that nobody has proven.
+    /// 401 when the caller left, 404 for a user who is not of the network.
     pub(crate) async fn resolve(self, change: &mut Change) -> Result<Invited, Error> {
         let caller = change.session().user.clone();
         let holders = holders(change, &self.addresses).await?;
@@ -85,30 +88,25 @@ impl Named {
             return Err(Error::not_found(format!("invited user {name}")));
         }
         wanted.retain(|(user, _)| present.contains(user));
-        // Addresses that no user of the network has proven. Here they are to become part of `Invited`, and be kept by
-        // `Invited::write`, instead of being refused.
-        if !outsiders.is_empty() {
-            return Err(Error::conflict("outsiders cannot be invited yet"));
-        }
-        Ok(Invited { users: highest(wanted) })
+        Ok(Invited { users: highest(wanted), outsiders: highest(outsiders) })
     }
 }
 
-/// Each user once, with the highest of his roles, where he was named first.
-fn highest(wanted: Vec<(String, i16)>) -> Vec<(String, i16)> {
-    let mut places: BTreeMap<String, usize> = BTreeMap::new();
-    let mut users: Vec<(String, i16)> = Vec::new();
-    for (user, role) in wanted {
-        match places.get(&user).and_then(|place| users.get_mut(*place)) {
+/// Each of them once, with the highest of his roles, where he was named first.
+pub(crate) fn highest<T: Clone + Ord>(wanted: Vec<(T, i16)>) -> Vec<(T, i16)> {
+    let mut places: BTreeMap<T, usize> = BTreeMap::new();
+    let mut invited: Vec<(T, i16)> = Vec::new();
+    for (whom, role) in wanted {
+        match places.get(&whom).and_then(|place| invited.get_mut(*place)) {
             Some((_, known)) if rank(role) > rank(*known) => *known = role,
             Some(_) => {}
             None => {
-                places.insert(user.clone(), users.len());
-                users.push((user, role));
+                places.insert(whom.clone(), invited.len());
+                invited.push((whom, role));
             }
         }
     }
-    users
+    invited
 }
 
 /// Presenter over panelist over attendee. The statement below says the same.
@@ -122,34 +120,25 @@ async fn holders(change: &mut Change, addresses: &[(Address, i16)]) -> Result<BT
     if addresses.is_empty() {
         return Ok(holders);
     }
-    let mut kinds = Vec::new();
-    let mut texts = Vec::new();
-    for (address, _) in addresses {
-        let (kind, text) = match address {
-            Address::Facebook(text) => ("facebook", text),
-            Address::Email(text) => ("email", text),
-            Address::Phone(text) => ("phone", text),
-        };
-        kinds.push(kind);
-        texts.push(text.as_str());
-    }
+    let (kinds, texts): (Vec<i16>, Vec<&str>) =
+        addresses.iter().map(|(address, _)| (address.kind(), address.text())).unzip();
     let network = change.session().network.clone();
     // Several users may have proven the same phone or account: all of them are meant.
     let found: Vec<(i64, String)> = sqlx::query_as(
-        "WITH a AS (SELECT * FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS a (kind, address, place))
+        "WITH a AS (SELECT * FROM unnest($2::smallint[], $3::text[]) WITH ORDINALITY AS a (kind, address, place))
          SELECT a.place, m.user_id
          FROM a JOIN members m ON m.network_id = $1 AND m.verified_email = a.address
-         WHERE a.kind = 'email'
+         WHERE a.kind = 0
          UNION ALL
          SELECT a.place, m.user_id
-         FROM a JOIN users u ON e164(u.phone_number) = a.address
+         FROM a JOIN users u ON e164(u.phone_number) = a.address AND u.phone_verified
          JOIN members m ON m.network_id = $1 AND m.user_id = u.id
-         WHERE a.kind = 'phone'
+         WHERE a.kind = 1
          UNION ALL
          SELECT a.place, m.user_id
          FROM a JOIN users u ON u.facebook @> ARRAY[a.address]
          JOIN members m ON m.network_id = $1 AND m.user_id = u.id
-         WHERE a.kind = 'facebook'
+         WHERE a.kind = 2
          ORDER BY 1, 2",
     )
     .bind(network)
@@ -170,59 +159,76 @@ async fn holders(change: &mut Change, addresses: &[(Address, i16)]) -> Result<BT
 }
 
 impl Invited {
-    /// Invites them to a session that is locked. Returns whether that changed anything.
+    /// Invites them to a session that is locked. Returns whether that changed anything that is shown of it.
     ///
     /// # Errors
-    /// 409 when more than [`MAX_INVITED`] would be invited (S6).
+    /// 409 when more than [`MAX_INVITED`] would be invited (S6), or too many outsiders by the caller (S10).
     pub(crate) async fn write(&self, change: &mut Change, id: Uuid) -> Result<bool, Error> {
-        if self.users.is_empty() {
-            return Ok(false);
-        }
         let network = change.session().network.clone();
-        let (users, roles): (Vec<&str>, Vec<i16>) =
-            self.users.iter().map(|(user, role)| (user.as_str(), *role)).unzip();
-        let changed = sqlx::query(
-            "INSERT INTO social_participants AS p (network_id, session_id, user_id, is_owner, role, invited_no, event_id,
-                                                   starts_at, ends_at)
-             SELECT s.network_id, s.id, w.user_id, false, w.role,
-                    (SELECT coalesce(max(o.invited_no), 0) FROM social_participants o
-                     WHERE o.network_id = $1 AND o.session_id = $2) + w.place,
-                    s.event_id, s.starts_at, s.ends_at
-             FROM unnest($3::text[], $4::smallint[]) WITH ORDINALITY AS w (user_id, role, place)
-             JOIN social_sessions s ON s.network_id = $1 AND s.id = $2 AND s.owner_id <> w.user_id
-             ON CONFLICT (network_id, session_id, user_id) DO UPDATE
-             SET role = excluded.role, invited_no = coalesce(p.invited_no, excluded.invited_no)
-             -- The higher role wins: presenter, panelist, attendee.
-             WHERE p.role IS NULL OR (3 - excluded.role) % 3 > (3 - p.role) % 3",
-        )
-        .bind(&network)
-        .bind(id)
-        .bind(users)
-        .bind(roles)
-        .execute(change.connection())
-        .await?;
-        if changed.rows_affected() == 0 {
-            return Ok(false);
+        let is_changed = invite_users(change, &network, id, &self.users).await?;
+        outsiders::invite(change, id, &self.outsiders).await?;
+        if is_changed || !self.outsiders.is_empty() {
+            check_invited(change, &network, id).await?;
         }
-        check_invited(change, &network, id).await?;
-        Ok(true)
+        Ok(is_changed)
     }
 }
 
-/// Lets pass a session with so many invited as there may be.
+/// Invites users, each named once, to a session that is locked. Its owner is passed over. Returns whether that changed
+/// anything.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn invite_users<C>(
+    change: &mut Change<C>,
+    network: &str,
+    id: Uuid,
+    users: &[(String, i16)],
+) -> Result<bool, Error> {
+    if users.is_empty() {
+        return Ok(false);
+    }
+    let (users, roles): (Vec<&str>, Vec<i16>) = users.iter().map(|(user, role)| (user.as_str(), *role)).unzip();
+    let changed = sqlx::query(
+        "INSERT INTO social_participants AS p (network_id, session_id, user_id, is_owner, role, invited_no, event_id,
+                                               starts_at, ends_at)
+         SELECT s.network_id, s.id, w.user_id, false, w.role,
+                (SELECT coalesce(max(o.invited_no), 0) FROM social_participants o
+                 WHERE o.network_id = $1 AND o.session_id = $2) + w.place,
+                s.event_id, s.starts_at, s.ends_at
+         FROM unnest($3::text[], $4::smallint[]) WITH ORDINALITY AS w (user_id, role, place)
+         JOIN social_sessions s ON s.network_id = $1 AND s.id = $2 AND s.owner_id <> w.user_id
+         ON CONFLICT (network_id, session_id, user_id) DO UPDATE
+         SET role = excluded.role, invited_no = coalesce(p.invited_no, excluded.invited_no)
+         -- The higher role wins: presenter, panelist, attendee.
+         WHERE p.role IS NULL OR (3 - excluded.role) % 3 > (3 - p.role) % 3",
+    )
+    .bind(network)
+    .bind(id)
+    .bind(users)
+    .bind(roles)
+    .execute(change.connection())
+    .await?;
+    Ok(changed.rows_affected() > 0)
+}
+
+/// Lets pass a session with so many invited as there may be, outsiders included: who claims an invitation makes them no more.
 ///
 /// # Errors
 /// 409.
 pub(crate) async fn check_invited(change: &mut Change, network: &str, id: Uuid) -> Result<(), Error> {
     let invited: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM social_participants WHERE network_id = $1 AND session_id = $2 AND role IS NOT NULL",
+        "SELECT (SELECT count(*) FROM social_participants
+                 WHERE network_id = $1 AND session_id = $2 AND role IS NOT NULL)
+              + (SELECT count(*) FROM social_outsiders
+                 WHERE network_id = $1 AND session_id = $2 AND expires_at > statement_timestamp())",
     )
     .bind(network)
     .bind(id)
     .fetch_one(change.connection())
     .await?;
     if invited > MAX_INVITED as i64 {
-        return Err(Error::conflict(format!("at most {MAX_INVITED} users are invited to a session")));
+        return Err(Error::conflict(format!("at most {MAX_INVITED} are invited to a session")));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `social:joinSession`: rules S5, S6, S7.
+//! `social:joinSession`: rules S5, S6, S7, S10.
 
 use shared::api::{NoData, social::JoinSessionRequest};
 use uuid::Uuid;
@@ -9,30 +9,41 @@ use crate::{
     object::object_id,
     social::{
         news,
+        outsiders::{self, Token},
         session::OPEN_SLOT,
-        standing::{Need, Standing, lock, lock_members, look_as_caller},
+        standing::{Need, Standing, lock, lock_members, look_as_caller, look_with, touch},
     },
 };
 
 pub(crate) async fn handle(change: &mut Change, request: JoinSessionRequest) -> Result<NoData, Error> {
     let id = object_id("session", &request.session_id)?;
     let session = change.session().clone();
-    // Here `request.invitation`, the token of an outsider's link, is to be claimed (S10): before the first look, which needs
-    // the invitation that comes of it.
+    // A token that is good for nothing is as good as none.
+    let token = Token::read(&request.invitation);
     // Without locks: most of those who come too late are not kept waiting, and keep nobody waiting.
-    let seen = look_as_caller(change, id).await?;
+    let seen = look_with(change, id, token.as_ref()).await?;
     check(change, id, &seen).await?;
     if lock_members(change, &[&session.user]).await?.is_empty() {
         return Err(Error::unauthorized("the user is not of the network any more"));
     }
     lock(change, id, &seen, Need::Places).await?;
+    let has_claimed = match &token {
+        Some(token) => outsiders::claim(change, id, token).await?,
+        None => false,
+    };
     let standing = look_as_caller(change, id).await?;
     check(change, id, &standing).await?;
-    if standing.joined_at.is_some() {
-        return Ok(NoData);
+    let is_new = standing.joined_at.is_none();
+    if is_new {
+        join(change, id).await?;
+    } else if has_claimed {
+        touch(change, id).await?;
     }
-    join(change, id).await?;
-    news::tell_of_joins(change, &session.network, id, &[session.user]).await?;
+    if has_claimed {
+        news::tell_all(change, &session.network, id, &[]).await?;
+    } else if is_new {
+        news::tell_of_joins(change, &session.network, id, &[session.user]).await?;
+    }
     Ok(NoData)
 }
 

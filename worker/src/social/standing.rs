@@ -10,7 +10,10 @@ use uuid::Uuid;
 use crate::{
     context::Change,
     error::Error,
-    social::session::{Bounds, Content},
+    social::{
+        outsiders::{self, Token},
+        session::{Bounds, Content},
+    },
 };
 
 /// A session, for a user who sees it.
@@ -69,6 +72,17 @@ pub(crate) async fn look(
     user: &str,
     id: Uuid,
 ) -> Result<Standing, Error> {
+    look_at(connection, network, user, id, false).await
+}
+
+/// [`look`], also for a user who `is_let_in` although he does not see it yet.
+async fn look_at(
+    connection: &mut PgConnection,
+    network: &str,
+    user: &str,
+    id: Uuid,
+    is_let_in: bool,
+) -> Result<Standing, Error> {
     sqlx::query_as(
         "SELECT s.event_id, s.owner_id, s.room_id, s.prop_id, s.session_type, s.title, s.description, s.color_r,
                 s.color_g, s.color_b, s.color_a, s.starts_at, s.seconds, s.is_recurring, s.local_start, s.time_zone,
@@ -78,11 +92,12 @@ pub(crate) async fn look(
          FROM social_session_rights r
          JOIN social_sessions s ON s.network_id = r.network_id AND s.id = r.session_id
          LEFT JOIN social_events e ON e.network_id = s.network_id AND e.id = s.event_id
-         WHERE r.network_id = $1 AND r.user_id = $2 AND r.session_id = $3 AND r.sees",
+         WHERE r.network_id = $1 AND r.user_id = $2 AND r.session_id = $3 AND (r.sees OR $4)",
     )
     .bind(network)
     .bind(user)
     .bind(id)
+    .bind(is_let_in)
     .fetch_optional(connection)
     .await?
     .ok_or_else(|| Error::not_found("session"))
@@ -95,6 +110,19 @@ pub(crate) async fn look(
 pub(crate) async fn look_as_caller(change: &mut Change, id: Uuid) -> Result<Standing, Error> {
     let session = change.session().clone();
     look(change.connection(), &session.network, &session.user, id).await
+}
+
+/// [`look_as_caller`], for a caller who may have the token of an invitation to it.
+///
+/// # Errors
+/// 404 (V2).
+pub(crate) async fn look_with(change: &mut Change, id: Uuid, token: Option<&Token>) -> Result<Standing, Error> {
+    let session = change.session().clone();
+    let is_let_in = match token {
+        Some(token) => outsiders::is_good(change, id, token).await?,
+        None => false,
+    };
+    look_at(change.connection(), &session.network, &session.user, id, is_let_in).await
 }
 
 /// What a change of a session needs of its event.

@@ -27,11 +27,19 @@ pub(super) async fn provision(
     let email = email(&claims.email);
     let inserted = sqlx::query(
         "WITH new_user AS (
-             INSERT INTO users (id, network_ids, first_name, last_name, email, email_verified, phone_number, avatar,
-                                time_zone)
-             VALUES ($2, ARRAY[$1], $3, $4, $5, $6::text IS NOT NULL, $7, $8, $9)
+             INSERT INTO users (id, network_ids, first_name, last_name, email, email_verified, phone_number,
+                                phone_verified, avatar, time_zone)
+             VALUES ($2, ARRAY[$1], $3, $4, $5, $6::text IS NOT NULL, $7, false, $8, $9)
              ON CONFLICT DO NOTHING
              RETURNING id
+         ), proof AS (
+             -- S10: what the address is invited to is claimed right after the commit.
+             INSERT INTO social_provers (network_id, user_id)
+             SELECT $1, id FROM new_user
+             WHERE EXISTS (
+                 SELECT FROM social_outsiders
+                 WHERE network_id = $1 AND kind = 0 AND address = $6 AND expires_at > statement_timestamp())
+             ON CONFLICT DO NOTHING
          )
          INSERT INTO members (network_id, user_id, verified_email) SELECT $1, id, $6 FROM new_user",
     )

@@ -1,0 +1,83 @@
+//! A session as outsiders are told of it, in words and as a calendar file.
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use shared::api::timestamp::zone_written;
+use sqlx::{FromRow, PgConnection};
+use uuid::Uuid;
+
+use crate::{
+    error::Error,
+    social::series::{Occurrence, Series},
+};
+
+/// What is told of a session. As JSON it outlives the session, whose end is told (I2): what is added later needs a default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, FromRow)]
+pub(crate) struct Occasion {
+    pub(crate) session_id: Uuid,
+    pub(crate) title: String,
+    pub(crate) description: String,
+    /// Of its room; empty: none.
+    pub(crate) room_title: String,
+    /// As it was when the session was created (I3).
+    pub(crate) owner_name: String,
+    pub(crate) is_private: bool,
+    pub(crate) starts_at: DateTime<Utc>,
+    pub(crate) seconds: i32,
+    pub(crate) is_recurring: bool,
+    pub(crate) local_start: NaiveDateTime,
+    pub(crate) time_zone: String,
+    /// Its event's end.
+    pub(crate) until: Option<DateTime<Utc>>,
+    pub(crate) sequence: i32,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) updated_at: DateTime<Utc>,
+    /// Its last occurrence has ended.
+    pub(crate) is_over: bool,
+}
+
+impl Occasion {
+    /// Of these sessions, those that are there.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn load(
+        connection: &mut PgConnection,
+        networks: &[&str],
+        sessions: &[Uuid],
+    ) -> Result<Vec<Self>, Error> {
+        Ok(sqlx::query_as(
+            "SELECT s.id AS session_id, s.title, s.description, coalesce(r.title, '') AS room_title, s.owner_name,
+                    s.session_type = 1 AS is_private, s.starts_at, s.seconds, s.is_recurring, s.local_start, s.time_zone,
+                    e.ends_at AS until, s.sequence, s.created_at, s.updated_at,
+                    coalesce(s.ends_at <= statement_timestamp(), false) AS is_over
+             FROM (SELECT DISTINCT * FROM unnest($1::text[], $2::uuid[])) w (network_id, id)
+             JOIN social_sessions s ON s.network_id = w.network_id AND s.id = w.id
+             LEFT JOIN social_events e ON e.network_id = s.network_id AND e.id = s.event_id
+             LEFT JOIN rooms r ON r.network_id = s.network_id AND r.id = s.room_id",
+        )
+        .bind(networks)
+        .bind(sessions)
+        .fetch_all(connection)
+        .await?)
+    }
+
+    /// Where its clock times are read.
+    pub(crate) fn zone(&self) -> TimeZone {
+        zone_written(&self.time_zone).unwrap_or(TimeZone::UTC)
+    }
+
+    /// The next time that it is, or was.
+    pub(crate) fn next(&self, now: DateTime<Utc>) -> Option<Occurrence> {
+        let series = Series {
+            starts_at: self.starts_at,
+            local_start: self.local_start,
+            zone: self.zone(),
+            seconds: self.seconds.into(),
+            is_recurring: self.is_recurring,
+            until: self.until,
+        };
+        series.next(now).or_else(|| series.first())
+    }
+}
