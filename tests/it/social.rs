@@ -2,6 +2,7 @@
 //! `social/`.
 
 mod busy;
+mod download;
 mod events;
 mod invitations;
 mod leaving;

@@ -201,8 +201,8 @@ mod tests {
     use shared::{
         api::{meeting, social},
         internal::{
-            ApplyLines, CheckSessions, Connect, InternalRequest, ReadHeads, ReadPage, ReadRange, ResetNetwork,
-            RevokeSession,
+            ApplyLines, CheckSessions, Connect, InternalRequest, ReadCalendar, ReadHeads, ReadPage, ReadRange,
+            ResetNetwork, RevokeSession,
         },
     };
 
@@ -234,6 +234,7 @@ mod tests {
             place::<ReadHeads>(),
             place::<ReadRange>(),
             place::<ReadPage>(),
+            place::<ReadCalendar>(),
             place::<ApplyLines>(),
             place::<ResetNetwork>(),
         ];

@@ -28,10 +28,13 @@ pub(crate) mod news;
 pub(crate) mod outsiders;
 pub(crate) mod session;
 
-use shared::api::social::{
-    CreateEvent, CreateSession, DeclineSessionJoin, DeleteEvent, DeleteSession, DeleteUserSessionInvitations, GetEvent,
-    GetEvents, GetPropSessions, GetSession, GetSessions, InviteUsersToSession, JoinSession, PublishEvent, UpdateEvent,
-    UpdateSession,
+use shared::{
+    api::social::{
+        CreateEvent, CreateSession, DeclineSessionJoin, DeleteEvent, DeleteSession, DeleteUserSessionInvitations,
+        GetEvent, GetEvents, GetPropSessions, GetSession, GetSessions, InviteUsersToSession, JoinSession, PublishEvent,
+        UpdateEvent, UpdateSession,
+    },
+    internal::ReadCalendar,
 };
 
 use crate::router::handlers;
@@ -53,4 +56,5 @@ handlers! { "social":
     change DeleteUserSessionInvitations => delete_user_session_invitations;
     change JoinSession => join_session;
     change DeclineSessionJoin => decline_session_join;
+    internal read ReadCalendar => read_calendar;
 }

@@ -32,6 +32,17 @@ pub struct Outside {
     pub public_url: Option<PublicUrl>,
 }
 
+impl Outside {
+    /// The address that stands for the organizer of every session (I3).
+    pub fn organizer(&self) -> String {
+        match (&self.smtp_from, &self.public_url) {
+            (Some(from), _) => from.email.to_string(),
+            (None, Some(url)) => format!("noreply@{}", url.host()),
+            (None, None) => "noreply@invalid".to_owned(),
+        }
+    }
+}
+
 /// An SMTP server in lettre's form. Never shown: it may hold a password.
 #[derive(Clone)]
 pub struct SmtpUrl(String);

@@ -36,6 +36,7 @@ use crate::context::Context;
 pub(crate) use cancel::cancel;
 pub(crate) use claim::{claim, is_good, remove};
 pub(crate) use invite::invite;
+pub(crate) use occasion::Occasion;
 pub(crate) use token::Token;
 
 /// Sends what is due and claims what was proven, until it is to drain.
