@@ -145,7 +145,8 @@ fn from_jiff(instant: jiff::Timestamp) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_micros(instant.as_microsecond())
 }
 
-fn to_civil(local: NaiveDateTime) -> Option<civil::DateTime> {
+/// What a clock shows, as jiff has it.
+pub(crate) fn to_civil(local: NaiveDateTime) -> Option<civil::DateTime> {
     use chrono::Datelike as _;
     let small = |number: u32| i8::try_from(number).ok();
     civil::DateTime::new(

@@ -1,8 +1,11 @@
 //! A session as the calendar file in a mail: rules I2, I3.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::social::outsiders::occasion::Occasion;
+use crate::{
+    ics::{Attendee, Class, Invite, Method, Person, Time, Weekly},
+    social::{outsiders::occasion::Occasion, series::to_civil},
+};
 
 /// What a file says beside the session itself.
 #[derive(Clone, Copy, Debug)]
@@ -19,39 +22,81 @@ pub(super) struct Mailed<'a> {
 }
 
 impl Mailed<'_> {
-    /// METHOD.
-    pub(super) fn method(&self) -> &'static str {
-        if self.is_cancelled { "CANCEL" } else { "REQUEST" }
+    /// What the file is for.
+    pub(super) fn method(&self) -> Method<'_> {
+        let person = Person { name: "", address: self.attendee };
+        let attendee = Attendee { person, is_owner: false, has_joined: false };
+        if self.is_cancelled { Method::Cancel(Some(attendee)) } else { Method::Request(attendee) }
     }
 
     /// The file.
     pub(super) fn text(&self, occasion: &Occasion) -> String {
-        let utc = |instant: DateTime<Utc>| instant.format("%Y%m%dT%H%M%SZ").to_string();
-        let end = occasion.starts_at + chrono::TimeDelta::seconds(occasion.seconds.into());
-        let status = if self.is_cancelled { "CANCELLED" } else { "CONFIRMED" };
-        let lines = [
-            "BEGIN:VCALENDAR".to_owned(),
-            "VERSION:2.0".to_owned(),
-            "PRODID:-//Convene//Convene//EN".to_owned(),
-            format!("METHOD:{}", self.method()),
-            "BEGIN:VEVENT".to_owned(),
-            format!("UID:{}", occasion.session_id),
-            format!("DTSTAMP:{}", utc(self.now)),
-            format!("SEQUENCE:{}", occasion.sequence),
-            format!("DTSTART:{}", utc(occasion.starts_at)),
-            format!("DTEND:{}", utc(end)),
-            format!("SUMMARY:{}", escape(&occasion.title)),
-            format!("URL:{}", self.url),
-            format!("STATUS:{status}"),
-            format!("ORGANIZER:mailto:{}", self.organizer),
-            format!("ATTENDEE;ROLE=REQ-PARTICIPANT;PARTSTAT=NEEDS-ACTION:mailto:{}", self.attendee),
-            "END:VEVENT".to_owned(),
-            "END:VCALENDAR".to_owned(),
-        ];
-        lines.map(|line| line + "\r\n").concat()
+        Invite {
+            method: self.method(),
+            session_id: &occasion.session_id.to_string(),
+            organizer: Person { name: &occasion.owner_name, address: self.organizer },
+            time: time(occasion),
+            seconds: occasion.seconds.into(),
+            sequence: occasion.sequence,
+            class: if occasion.is_private { Class::Private } else { Class::Public },
+            title: &occasion.title,
+            description: &occasion.description,
+            location: &occasion.room_title,
+            url: self.url,
+            now: self.now.into(),
+            created: occasion.created_at.into(),
+            updated: occasion.updated_at.into(),
+        }
+        .to_text()
     }
 }
 
-fn escape(text: &str) -> String {
-    text.replace('\\', "\\\\").replace(['\r', '\n'], " ").replace(';', "\\;").replace(',', "\\,")
+fn time(occasion: &Occasion) -> Time {
+    match to_civil(occasion.local_start) {
+        Some(wall) if occasion.is_recurring => {
+            let end = occasion.series().end();
+            let last = end.map(|end| (end - TimeDelta::seconds(occasion.seconds.into())).into());
+            Time::Weekly(Weekly { wall, zone: occasion.zone(), last })
+        }
+        _ => Time::Once(occasion.starts_at.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::social::outsiders::words::tests::occasion;
+
+    fn file(occasion: &Occasion, is_cancelled: bool) -> String {
+        let now = "2029-01-01T00:00:00Z".parse().expect("an instant");
+        let mailed =
+            Mailed { is_cancelled, attendee: "ann@example.com", organizer: "no@x.org", url: "https://x.org", now };
+        mailed.text(occasion).replace("\r\n ", "")
+    }
+
+    #[test]
+    fn i3_a_recurring_session_ends_with_the_last_occurrence_within_its_event() {
+        let weekly = Occasion {
+            is_recurring: true,
+            until: Some("2030-01-16T10:59:59Z".parse().expect("an instant")),
+            ..occasion()
+        };
+        let text = file(&weekly, false);
+        assert!(text.contains("\r\nDTSTART;TZID=Europe/Berlin:20300102T110000\r\n"), "{text}");
+        assert!(text.contains("\r\nRRULE:FREQ=WEEKLY;UNTIL=20300109T100000Z\r\n"), "{text}");
+        let endless = file(&Occasion { until: None, ..weekly }, false);
+        assert!(endless.contains("\r\nRRULE:FREQ=WEEKLY\r\n"), "{endless}");
+    }
+
+    #[test]
+    fn i2_whoever_was_invited_is_told_that_it_is_cancelled_as_the_one_invited() {
+        let text = file(&Occasion { is_private: true, sequence: 3, ..occasion() }, true);
+        for line in ["METHOD:CANCEL", "STATUS:CANCELLED", "SEQUENCE:3", "CLASS:PRIVATE", "LOCATION:Lobby"] {
+            assert!(text.contains(&format!("\r\n{line}\r\n")), "{line}: {text}");
+        }
+        assert!(
+            text.contains(":mailto:ann@example.com\r\n") && text.contains("ORGANIZER;CN=Bob:mailto:no@x.org"),
+            "{text}"
+        );
+    }
 }

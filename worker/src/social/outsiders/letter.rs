@@ -54,7 +54,7 @@ impl Sender {
             Says::Invited { link } => words::invitation(occasion, link, now),
             Says::Cancelled => words::cancellation(occasion, now),
         };
-        let calendar = format!("text/calendar; charset=utf-8; method={}", mailed.method());
+        let calendar = format!("text/calendar; charset=utf-8; method={}", mailed.method().name());
         let parts = MultiPart::mixed()
             .multipart(
                 MultiPart::alternative()

@@ -68,16 +68,21 @@ impl Occasion {
         zone_written(&self.time_zone).unwrap_or(TimeZone::UTC)
     }
 
-    /// The next time that it is, or was.
-    pub(crate) fn next(&self, now: DateTime<Utc>) -> Option<Occurrence> {
-        let series = Series {
+    /// When it occurs.
+    pub(crate) fn series(&self) -> Series {
+        Series {
             starts_at: self.starts_at,
             local_start: self.local_start,
             zone: self.zone(),
             seconds: self.seconds.into(),
             is_recurring: self.is_recurring,
             until: self.until,
-        };
+        }
+    }
+
+    /// The next time that it is, or was.
+    pub(crate) fn next(&self, now: DateTime<Utc>) -> Option<Occurrence> {
+        let series = self.series();
         series.next(now).or_else(|| series.first())
     }
 }
