@@ -28,7 +28,7 @@ pub async fn measure(sockets: usize) -> Figure {
         measured: format!("{each:.0} bytes for each of {sockets} idle sockets"),
         against: format!("the process grew from {} to {} KiB", before / 1024, after / 1024),
         ratio: each / BOUND_BYTES,
-        bound: 1.0,
+        bound: Some(1.0),
     }
 }
 

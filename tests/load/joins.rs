@@ -30,9 +30,14 @@ pub async fn measure() -> Vec<Figure> {
     for _ in 0..AT_ONCE {
         connections.push(stack.database().await);
     }
-    let mut figures = Vec::new();
+    let mut rounds = Vec::new();
     for (name, count) in [("joins-hot", 1), ("joins-spread", USERS)] {
-        let (sessions, bare_sessions) = (sessions(&mut alice, count).await, sessions(&mut alice, count).await);
+        rounds.push((name, count, sessions(&mut alice, count).await, sessions(&mut alice, count).await));
+    }
+    // She would be told of each join, and does not listen.
+    alice.close().await;
+    let mut figures = Vec::new();
+    for (name, count, sessions, bare_sessions) in rounds {
         let whole = join(&mut clients, &sessions).await;
         let bare = join_bare(&mut connections, &bare_sessions).await;
         let rate = |took: Duration| USERS as f64 / took.as_secs_f64();
@@ -41,7 +46,7 @@ pub async fn measure() -> Vec<Figure> {
             measured: format!("{:.0} joins/s of {USERS} users, {count} sessions", rate(whole)),
             against: format!("{:.0}/s by the bare statement, {AT_ONCE} at once", rate(bare)),
             ratio: rate(bare) / rate(whole),
-            bound: 10.0,
+            bound: None,
         });
     }
     figures

@@ -52,12 +52,14 @@ struct Figure {
     measured: String,
     against: String,
     ratio: f64,
-    bound: f64,
+    /// `None`: nobody has set one.
+    bound: Option<f64>,
 }
 
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, measured, against, ratio, bound } = self;
-        write!(f, "{name}: {measured}; {against}; ratio {ratio:.2} (bound {bound})")
+        write!(f, "{name}: {measured}; {against}; ratio {ratio:.2}")?;
+        bound.map_or(Ok(()), |bound| write!(f, " (bound {bound})"))
     }
 }
