@@ -124,6 +124,28 @@ async fn answers_and_revocations_go_when_their_time_is_over() {
 }
 
 #[tokio::test]
+async fn s10_invitations_of_outsiders_go_when_they_expire_and_their_count_after_an_hour() {
+    let world = World::new().await;
+    world
+        .execute(
+            "INSERT INTO social_sessions (network_id, id, owner_id, owner_name, room_id, prop_id, session_type, title,
+                 description, color_r, color_g, color_b, color_a, starts_at, seconds, is_recurring, local_start, time_zone)
+             VALUES ('demo', gen_random_uuid(), 'alice', '', 'lobby', '', 0, 't', '', 0, 0, 0, 0, now(), 60, false,
+                     now()::timestamp, 'UTC');
+             INSERT INTO social_outsiders (network_id, session_id, kind, address, id, role, inviter_id, expires_at)
+             SELECT network_id, id, 0, n::text, gen_random_uuid(), 0, 'alice',
+                    now() + (1200 - n) * interval '1 hour' + interval '1 minute'
+             FROM social_sessions, generate_series(1, 2500) n;
+             INSERT INTO social_inviters (network_id, user_id, invited_at, last_at)
+             SELECT 'demo', n::text, '{}', now() - n * interval '10 minutes' + interval '1 minute'
+             FROM generate_series(1, 20) n",
+        )
+        .await;
+    let removed = pass(&pool(&world).await, DAY).await.expect("a pass");
+    assert_eq!(removed, Removed { invitations: 1300, inviters: 14, ..Removed::default() });
+}
+
+#[tokio::test]
 async fn a_worker_removes_by_itself() {
     let world = World::new().await;
     log(&world, "demo", &[2.0, 1.0, 0.0]).await;

@@ -27,7 +27,7 @@ pub struct Outside {
     /// Key of the signature on what is posted there
     #[arg(long, env = "CONVENE_SMS_WEBHOOK_SECRET", hide_env_values = true)]
     pub sms_webhook_secret: Option<Secret>,
-    /// Where people reach the gateways, such as https://convene.example.org
+    /// Where people reach the gateways, such as https://host or https://host/path
     #[arg(long, env = "CONVENE_PUBLIC_URL", hide_env_values = true)]
     pub public_url: Option<PublicUrl>,
 }

@@ -15,6 +15,9 @@ use crate::{
     social::outsiders::{Token, invite::PAUSE_MINUTES, occasion::Occasion},
 };
 
+/// So many links of one invitation are good at once: those of a day's attempts. Of more, the newest.
+const MOST_TOKENS: i32 = 64;
+
 /// Longer than an attempt takes.
 const LEASE: Duration = Duration::from_secs(120);
 
@@ -124,11 +127,16 @@ pub(super) async fn take(pool: &PgPool, kind: i16, most: usize) -> Result<Vec<Pa
 async fn pack(connection: &mut PgConnection, rows: Vec<Row>) -> Result<Vec<Parcel>, Error> {
     let mut parcels = Vec::new();
     let mut invitations = Vec::new();
+    let mut pointless = Vec::new();
     for row in rows {
         match row.cancelled.as_deref().map(serde_json::from_str) {
             None => invitations.push(row),
             Some(Ok(occasion)) => parcels.push(Parcel { row, content: Content::Cancellation, occasion }),
-            Some(Err(error)) => return Err(Error::internal(format!("a deleted session cannot be read: {error}"))),
+            // It must not keep all others from being sent.
+            Some(Err(error)) => {
+                tracing::error!(session = %row.session_id, %error, "nobody can be told that a session was deleted");
+                pointless.push(row);
+            }
         }
     }
     let (networks, sessions): (Vec<&str>, Vec<Uuid>) =
@@ -141,7 +149,6 @@ async fn pack(connection: &mut PgConnection, rows: Vec<Row>) -> Result<Vec<Parce
         .collect();
     let tokens: Vec<Token> = invitations.iter().map(|_| Token::random()).collect();
     let mut ids = add_tokens(&mut *connection, &invitations, &tokens).await?;
-    let mut pointless = Vec::new();
     for (row, token) in invitations.into_iter().zip(tokens) {
         match (occasions.get(&row.session_id), ids.remove(&row.lease)) {
             (Some(occasion), Some(id)) => {
@@ -163,7 +170,8 @@ async fn add_tokens(
     tokens: &[Token],
 ) -> Result<HashMap<Uuid, Uuid>, Error> {
     let found: Vec<(Uuid, Uuid)> = sqlx::query_as(
-        "UPDATE social_outsiders o SET token_hashes = o.token_hashes || w.token_hash
+        "UPDATE social_outsiders o
+         SET token_hashes = (o.token_hashes || w.token_hash)[greatest(cardinality(o.token_hashes) + 2 - $7, 1):]
          FROM unnest($1::text[], $2::uuid[], $3::smallint[], $4::text[], $5::uuid[], $6::bytea[])
               w (network_id, session_id, kind, address, lease, token_hash)
          WHERE o.network_id = w.network_id AND o.session_id = w.session_id AND o.kind = w.kind AND o.address = w.address
@@ -176,6 +184,7 @@ async fn add_tokens(
     .bind(rows.iter().map(|row| row.address.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.lease).collect::<Vec<_>>())
     .bind(tokens.iter().map(Token::hash).collect::<Vec<_>>())
+    .bind(MOST_TOKENS)
     .fetch_all(connection)
     .await?;
     Ok(found.into_iter().collect())
