@@ -68,12 +68,7 @@ impl User {
     }
 
     /// I1: the owner, those who are invited or have joined, and whoever sees a public session.
-    async fn reader(
-        self,
-        connection: &mut PgConnection,
-        session: &Session,
-        id: Uuid,
-    ) -> Result<Option<Reader>, Error> {
+    async fn reader(self, connection: &mut PgConnection, session: &Session, id: Uuid) -> Result<Option<Reader>, Error> {
         let standing: Option<(bool, bool)> = sqlx::query_as(
             "SELECT s.owner_id = $2, r.joined_at IS NOT NULL
              FROM social_session_rights r
