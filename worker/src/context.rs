@@ -1,6 +1,6 @@
 //! What a handler is given: the caller, the database and, for a change, a place for its events.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, io, sync::Arc};
 
 use serde::Serialize;
 use shared::{
@@ -221,4 +221,29 @@ impl Change<Session> {
 /// JSON of one of our own types.
 pub(crate) fn to_json(value: &impl Serialize) -> Result<String, Error> {
     serde_json::to_string(value).map_err(|error| Error::internal(format!("an answer cannot be written: {error}")))
+}
+
+/// How many bytes a value has as JSON.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) fn json_bytes(value: &impl Serialize) -> Result<usize, Error> {
+    let mut bytes = ByteCount(0);
+    serde_json::to_writer(&mut bytes, value)
+        .map_err(|error| Error::internal(format!("what is sent cannot be written: {error}")))?;
+    Ok(bytes.0)
+}
+
+/// Counts what is written to it.
+struct ByteCount(usize);
+
+impl io::Write for ByteCount {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -6,14 +6,14 @@ mod limits;
 mod listing;
 mod local_day;
 mod people;
-mod place;
 mod push;
-mod source;
 mod time_slots;
 mod user_availability;
 
 pub(crate) mod leave;
+pub(crate) mod place;
 pub(crate) mod row;
+pub(crate) mod source;
 
 use shared::api::meeting::{
     AcceptMeetingRequest, CheckPropHasMeetingsOrSocialSessions, Create, CreateMeeting, DeclineMeetingRequest, Delete,

@@ -1,11 +1,9 @@
 //! What an answer lists, gathered up to its limits: rule M8.
 
-use std::io;
-
 use serde::Serialize;
 use shared::api::MAX_ANSWER_BYTES;
 
-use crate::{error::Error, meeting::limits::MAX_LISTED};
+use crate::{context::json_bytes, error::Error, meeting::limits::MAX_LISTED};
 
 /// More than the brackets around the meetings and the error beside them take.
 const ENVELOPE_BYTES: usize = 256;
@@ -14,13 +12,13 @@ const ENVELOPE_BYTES: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Listing<M> {
     meetings: Vec<M>,
-    bytes: ByteCount,
+    bytes: usize,
 }
 
 impl<M: Serialize> Listing<M> {
     /// With nothing in it.
     pub(crate) fn new() -> Self {
-        Self { meetings: Vec::new(), bytes: ByteCount(0) }
+        Self { meetings: Vec::new(), bytes: 0 }
     }
 
     /// Adds one.
@@ -28,10 +26,10 @@ impl<M: Serialize> Listing<M> {
     /// # Errors
     /// 413 when it is one too many, or too large with those before it.
     pub(crate) fn push(&mut self, meeting: M) -> Result<(), Error> {
-        serde_json::to_writer(&mut self.bytes, &meeting)
-            .map_err(|error| Error::internal(format!("a meeting cannot be written: {error}")))?;
+        // With the comma behind it.
+        self.bytes += json_bytes(&meeting)? + 1;
         self.meetings.push(meeting);
-        let bytes = self.bytes.0 + self.meetings.len();
+        let bytes = self.bytes;
         if self.meetings.len() > MAX_LISTED || bytes > MAX_ANSWER_BYTES - ENVELOPE_BYTES {
             return Err(Error::too_large(format!(
                 "more than {MAX_LISTED} meetings or {MAX_ANSWER_BYTES} bytes: narrow the range from startDate to endDate"
@@ -43,20 +41,5 @@ impl<M: Serialize> Listing<M> {
     /// All of them.
     pub(crate) fn into_meetings(self) -> Vec<M> {
         self.meetings
-    }
-}
-
-/// Counts what is written to it.
-#[derive(Debug)]
-struct ByteCount(usize);
-
-impl io::Write for ByteCount {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

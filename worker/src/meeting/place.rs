@@ -1,22 +1,24 @@
 //! Whether one may meet at a place: rule V4.
 
-use crate::{context::Change, error::Error, meeting::source::Source};
+use shared::internal::Session;
+use sqlx::PgConnection;
+
+use crate::{error::Error, meeting::source::Source};
 
 /// Lets pass those who may meet there.
 ///
 /// # Errors
 /// 802, 803, 404; 401 when the caller has just left the network.
-pub(crate) async fn check(change: &mut Change, source: &Source) -> Result<(), Error> {
-    let session = change.session().clone();
+pub(crate) async fn check(connection: &mut PgConnection, session: &Session, source: &Source) -> Result<(), Error> {
     let [room, prop, group, _] = source.columns();
     let refusal: i32 = sqlx::query_scalar(concat!(include_str!("place.sql"), "SELECT refusal FROM place"))
-        .bind(session.network)
-        .bind(session.user)
+        .bind(&session.network)
+        .bind(&session.user)
         .bind(source.source_type().as_str())
         .bind(room)
         .bind(prop)
         .bind(group)
-        .fetch_one(change.connection())
+        .fetch_one(connection)
         .await?;
     allowed(refusal, source)
 }

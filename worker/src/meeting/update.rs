@@ -25,7 +25,8 @@ pub(crate) async fn handle(change: &mut Change, request: UpdateRequest) -> Resul
     let new = Changeable { source: moved(old_place, room_id, prop_id)?, content };
     // Who stays where he is needs no right to be there: an invalid meeting can be changed (M7).
     if new.source != locked.old.source {
-        place::check(change, &new.source).await?;
+        let session = change.session().clone();
+        place::check(change.connection(), &session, &new.source).await?;
     }
     let details = update_meeting::update(change, id, &locked.old, &new).await?;
     Ok(RoomMeetingData { meeting: details.room_meeting()? })

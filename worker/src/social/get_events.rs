@@ -4,11 +4,11 @@ use futures::TryStreamExt as _;
 use shared::api::social::{Events, GetEventsRequest, SocialEvent};
 
 use crate::{
-    context::Read,
+    context::{Read, json_bytes},
     error::Error,
     social::{
         event::{Row, event_columns},
-        limits::{MAX_LIST_BYTES, MAX_LISTED, json_bytes},
+        limits::{MAX_LIST_BYTES, MAX_LISTED},
         source::Source,
     },
 };

@@ -1,9 +1,8 @@
 //! How long and how many (S2, S4, S6, S11). Beyond a limit is 400 (V6); a full place is 409.
 
-use std::{io, ops::RangeInclusive};
+use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use shared::api::{MAX_ANSWER_BYTES, Timestamp};
 
 use crate::error::Error;
@@ -48,29 +47,4 @@ pub(crate) fn check_text(field: &str, text: &str, chars: RangeInclusive<usize>) 
 /// 400, naming the field.
 pub(crate) fn instant(field: &str, timestamp: Timestamp) -> Result<DateTime<Utc>, Error> {
     timestamp.instant().ok_or_else(|| Error::bad_request(field, "expected a timestamp"))
-}
-
-/// How many bytes a value has as JSON.
-///
-/// # Errors
-/// It cannot be written.
-pub(crate) fn json_bytes(value: &impl Serialize) -> Result<usize, Error> {
-    let mut bytes = ByteCount(0);
-    serde_json::to_writer(&mut bytes, value)
-        .map_err(|error| Error::internal(format!("an answer cannot be written: {error}")))?;
-    Ok(bytes.0)
-}
-
-/// Counts what is written to it.
-struct ByteCount(usize);
-
-impl io::Write for ByteCount {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

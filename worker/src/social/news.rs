@@ -16,10 +16,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    context::Change,
+    context::{Change, json_bytes},
     error::Error,
     social::{
-        limits::{LISTED_JOINED, MANY_JOINED, MAX_LISTED_JOINED, json_bytes},
+        limits::{LISTED_JOINED, MANY_JOINED, MAX_LISTED_JOINED},
         people::{Party, Profiles, Sight},
         reading,
     },

@@ -8,9 +8,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
+    context::json_bytes,
     error::Error,
     social::{
-        limits::{LISTED_JOINED, MAX_LIST_BYTES, MAX_LISTED_JOINED, json_bytes},
+        limits::{LISTED_JOINED, MAX_LIST_BYTES, MAX_LISTED_JOINED},
         people::{Party, Profiles, Sight},
         session::Row,
     },
