@@ -129,6 +129,22 @@ impl Client {
         self.answer(id).await
     }
 
+    /// Sends a request and returns its answer, and how long it took from frame to frame: reading the answer is the client's.
+    pub async fn timed(&mut self, endpoint: &str, data: Value) -> (Duration, Value) {
+        let begun = Instant::now();
+        let id = self.send(endpoint, data, None).await;
+        loop {
+            let message = timeout_at(begun + PATIENCE, self.socket.next()).await.expect("waited in vain for an answer");
+            let took = begun.elapsed();
+            if let Received::Closed(code) = self.sort(message) {
+                panic!("closed with {code:?} instead of an answer");
+            }
+            if let Some(place) = self.answers.iter().position(|answer| answer["id"] == id) {
+                return (took, self.answers.remove(place).expect("it is there"));
+            }
+        }
+    }
+
     /// Sends a request that is done once.
     pub async fn call_once(&mut self, event_id: &str, endpoint: &str, data: Value) -> Value {
         let id = self.send(endpoint, data, Some(event_id)).await;

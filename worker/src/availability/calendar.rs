@@ -117,6 +117,43 @@ pub fn instant_at(wall: DateTime, zone: &TimeZone) -> Timestamp {
     }
 }
 
+/// A zone's clock on some dates. It says the same as [`first_instant`] and [`instant_at`], and where nobody changes the clocks
+/// all that time, as nearly always, it need not look into the zone's rules again.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock<'a> {
+    zone: &'a TimeZone,
+    /// The one offset of all that time.
+    steady: Option<Offset>,
+}
+
+impl<'a> Clock<'a> {
+    /// For dates from `first` to `last`, and their neighbours.
+    pub fn new(zone: &'a TimeZone, first: Date, last: Date) -> Self {
+        // Further from the dates than a clock ever is from UTC.
+        let utc = |date: Date, days: i32| Offset::UTC.to_timestamp(plus_days(date, days).at(0, 0, 0, 0)).ok();
+        let steady = utc(first, -3).zip(utc(last, 4)).and_then(|(begin, end)| {
+            let is_changed = zone.following(begin).next().is_some_and(|transition| transition.timestamp() < end);
+            (!is_changed).then(|| zone.to_offset(begin))
+        });
+        Self { zone, steady }
+    }
+
+    /// As [`first_instant`].
+    pub fn first_instant(&self, date: Date) -> Timestamp {
+        self.steady.map_or_else(|| first_instant(date, self.zone), |offset| to_instant(date.at(0, 0, 0, 0), offset))
+    }
+
+    /// As [`instant_at`].
+    pub fn instant_at(&self, wall: DateTime) -> Timestamp {
+        self.steady.map_or_else(|| instant_at(wall, self.zone), |offset| to_instant(wall, offset))
+    }
+
+    /// As [`civil_day`].
+    pub fn civil_day(&self, date: Date) -> Option<Interval> {
+        Interval::new(self.first_instant(date), self.first_instant(plus_days(date, 1)))
+    }
+}
+
 /// What a clock there shows at the instant.
 pub fn wall_at(instant: Timestamp, zone: &TimeZone) -> Option<DateTime> {
     Some(zone.to_datetime(to_jiff(instant)?))

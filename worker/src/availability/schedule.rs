@@ -10,7 +10,7 @@ use jiff::{ToSpan as _, civil::Date, tz::TimeZone};
 use shared::api::Timestamp;
 
 use super::{
-    calendar::{civil_day, dates_near, first_instant, instant_at, plus_days, weekday_index},
+    calendar::{Clock, civil_day, dates_near, plus_days, weekday_index},
     interval::{Interval, IntervalSet},
 };
 
@@ -42,11 +42,11 @@ impl ClockRange {
     }
 
     /// The range of that date. None where the clocks jump over all of it.
-    fn on(self, date: Date, zone: &TimeZone) -> Option<Interval> {
+    fn on(self, date: Date, zone: &Clock<'_>) -> Option<Interval> {
         let instant = |clock: i64| {
             let midnight = plus_days(date, i32::from(clock >= CLOCK_DAY)).at(0, 0, 0, 0);
             let since = jiff::SignedDuration::from_micros(clock % CLOCK_DAY);
-            instant_at(midnight.saturating_add(since), zone)
+            zone.instant_at(midnight.saturating_add(since))
         };
         Interval::new(instant(self.start), instant(self.end))
     }
@@ -81,8 +81,8 @@ struct Made {
 }
 
 impl Made {
-    fn whole_day(date: Date, zone: &TimeZone) -> Self {
-        Self { available: civil_day(date, zone).into_iter().collect(), ..Self::default() }
+    fn whole_day(date: Date, clock: &Clock<'_>) -> Self {
+        Self { available: clock.civil_day(date).into_iter().collect(), ..Self::default() }
     }
 }
 
@@ -95,14 +95,13 @@ impl Schedule {
         let mut decided = Vec::new();
         let mut taken = IntervalSet::default();
         let (first, last) = dates_near(window);
+        let clocks = self.weekdays.each_ref().map(|rule| Some(Clock::new(&rule.as_ref()?.zone, first, last)));
         for date in first.series(1.day()).take_while(|date| *date <= last) {
             decided.extend_from_slice(taken.intervals());
-            taken = match self.made(date) {
-                Some((zone, made)) => {
+            taken = match self.made(date, &clocks) {
+                Some((day, made)) => {
                     available.extend_from_slice(made.available.difference(&taken).intervals());
-                    if is_available_by_default {
-                        decided.extend(civil_day(date, zone));
-                    }
+                    decided.extend(day);
                     made.taken_from_next
                 }
                 None => IntervalSet::default(),
@@ -118,14 +117,17 @@ impl Schedule {
     /// What the weekday of a date has, dates that were set not looked at; a range over midnight whole (A6). Where nothing
     /// was set the day is that of `zone`.
     pub fn weekday(&self, date: Date, zone: &TimeZone) -> IntervalSet {
-        let available = match self.weekday_rule(date) {
-            Some(rule) => rule.made(date, Timestamp::MAX).available,
-            None if self.is_available_by_default() => Made::whole_day(date, zone).available,
+        let made = |date: Date| {
+            let rule = self.weekday_rule(date)?;
+            Some(rule.made(date, &Clock::new(&rule.zone, date, date), Timestamp::MAX))
+        };
+        let available = match made(date) {
+            Some(made) => made.available,
+            None if self.is_available_by_default() => civil_day(date, zone).into_iter().collect(),
             None => IntervalSet::default(),
         };
-        let before = plus_days(date, -1);
-        match self.weekday_rule(before) {
-            Some(rule) => available.difference(&rule.made(before, Timestamp::MAX).taken_from_next),
+        match made(plus_days(date, -1)) {
+            Some(before) => available.difference(&before.taken_from_next),
             None => available,
         }
     }
@@ -139,44 +141,42 @@ impl Schedule {
         self.weekdays[weekday_index(date.weekday())].as_ref()
     }
 
-    /// What the highest layer makes of a date, and where; `None` when the default decides.
-    fn made(&self, date: Date) -> Option<(&TimeZone, Made)> {
+    /// What the highest layer makes of a date, and the day that it decides over; `None` when the default decides. The clocks
+    /// are those of the weekdays.
+    fn made(&self, date: Date, clocks: &[Option<Clock<'_>>; 7]) -> Option<(Option<Interval>, Made)> {
+        let next = plus_days(date, 1);
         // The tail enters the next day unless that one is set explicitly (A5).
-        let is_next_explicit = self.days.contains_key(&plus_days(date, 1));
-        let end = |zone: &TimeZone| match is_next_explicit {
-            true => first_instant(plus_days(date, 1), zone),
-            false => Timestamp::MAX,
-        };
-        let weekday = |rule: &Rule<ClockRange>| rule.made(date, end(&rule.zone));
-        match (self.days.get(&date), self.weekday_rule(date)) {
-            (Some(rule), weekday_rule) => {
-                let below = || match weekday_rule {
-                    Some(rule) => weekday(rule),
-                    None if self.is_available_by_default() => Made::whole_day(date, &rule.zone),
-                    None => Made::default(),
-                };
-                Some((&rule.zone, rule.made(date, end(&rule.zone), below)))
-            }
-            (None, Some(rule)) => Some((&rule.zone, weekday(rule))),
-            (None, None) => None,
+        let is_next_explicit = self.days.contains_key(&next);
+        let end = |clock: &Clock<'_>| if is_next_explicit { clock.first_instant(next) } else { Timestamp::MAX };
+        let weekday = self.weekday_rule(date).zip(clocks[weekday_index(date.weekday())].as_ref());
+        let of_weekday = |(rule, clock): (&Rule<ClockRange>, &Clock<'_>)| rule.made(date, clock, end(clock));
+        if let Some(rule) = self.days.get(&date) {
+            let clock = Clock::new(&rule.zone, date, date);
+            let below = || match weekday {
+                Some(weekday) => of_weekday(weekday),
+                None if self.is_available_by_default() => Made::whole_day(date, &clock),
+                None => Made::default(),
+            };
+            return Some((clock.civil_day(date), rule.made(date, &clock, end(&clock), below)));
         }
+        weekday.map(|weekday| (weekday.1.civil_day(date), of_weekday(weekday)))
     }
 }
 
 impl Rule<ClockRange> {
     /// Below a weekday is the whole day: A2 withholds it from weekdays that are not set, and this one is.
-    fn made(&self, date: Date, end: Timestamp) -> Made {
-        let ranges = self.ranges.iter().filter_map(|range| range.on(date, &self.zone));
-        make(self, date, ranges, end, || Made::whole_day(date, &self.zone))
+    fn made(&self, date: Date, clock: &Clock<'_>, end: Timestamp) -> Made {
+        let ranges = self.ranges.iter().filter_map(|range| range.on(date, clock));
+        make(self, date, clock, ranges, end, || Made::whole_day(date, clock))
     }
 }
 
 impl Rule<Interval> {
     /// What lies before its day is cut (A5).
-    fn made(&self, date: Date, end: Timestamp, below: impl FnOnce() -> Made) -> Made {
-        let start = first_instant(date, &self.zone);
+    fn made(&self, date: Date, clock: &Clock<'_>, end: Timestamp, below: impl FnOnce() -> Made) -> Made {
+        let start = clock.first_instant(date);
         let ranges = self.ranges.iter().filter_map(|range| range.from(start));
-        make(self, date, ranges, end, below)
+        make(self, date, clock, ranges, end, below)
     }
 }
 
@@ -184,12 +184,13 @@ impl Rule<Interval> {
 fn make<R>(
     rule: &Rule<R>,
     date: Date,
+    clock: &Clock<'_>,
     ranges: impl Iterator<Item = Interval>,
     end: Timestamp,
     below: impl FnOnce() -> Made,
 ) -> Made {
     // A day that the zone skipped has no time at all (T3), whatever clock times are named for it.
-    let Some(day) = civil_day(date, &rule.zone) else { return Made::default() };
+    let Some(day) = clock.civil_day(date) else { return Made::default() };
     let ranges: IntervalSet = ranges.filter_map(|range| range.before(end)).collect();
     match (rule.is_available, rule.ranges.is_empty()) {
         (true, true) => Made { available: day.into(), ..Made::default() },

@@ -185,3 +185,25 @@ fn there_is_no_day_where_nothing_is_set_or_nothing_is_next_to_it() {
         assert_eq!(day.plus_days(days), None, "{text}");
     }
 }
+
+#[test]
+fn a_clock_of_some_dates_says_what_the_zone_says() {
+    for name in
+        ["Europe/Berlin", "Africa/Cairo", "America/Havana", "Australia/Lord_Howe", "Antarctica/Troll", "Pacific/Apia"]
+    {
+        let zone = zone(name);
+        for begin in ["2010-12-20", "2025-12-20"] {
+            let begin: Date = begin.parse().expect("a date");
+            for days in 0..400 {
+                let date = plus_days(begin, days);
+                // Of one date, and of one at either end of a month.
+                for (first, last) in [(date, date), (date, plus_days(date, 30)), (plus_days(date, -30), date)] {
+                    let clock = Clock::new(&zone, first, last);
+                    assert_eq!(clock.civil_day(date), civil_day(date, &zone), "{name} {date}");
+                    let wall = date.at(23, 59, 59, 0);
+                    assert_eq!(clock.instant_at(wall), instant_at(wall, &zone), "{name} {date}");
+                }
+            }
+        }
+    }
+}
