@@ -18,6 +18,15 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
+    /// Works until it is to drain or to stop; then the work is dropped where it is.
+    pub async fn work_until_drained(&self, work: impl Future<Output = ()>) {
+        tokio::select! {
+            () = self.drain.cancelled() => {}
+            () = self.stop.cancelled() => {}
+            () = work => {}
+        }
+    }
+
     /// Drains at the first SIGTERM or SIGINT, stops at the second. Must be called within a tokio runtime.
     ///
     /// # Errors

@@ -86,11 +86,7 @@ pub async fn run(pool: PgPool, retention: Retention, shutdown: Shutdown) {
             }
         }
     };
-    tokio::select! {
-        () = shutdown.drain.cancelled() => {}
-        () = shutdown.stop.cancelled() => {}
-        () = work => {}
-    }
+    shutdown.work_until_drained(work).await;
 }
 
 /// Removes everything that has been kept long enough, unless somebody else is at it.

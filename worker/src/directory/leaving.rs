@@ -85,11 +85,7 @@ pub(crate) async fn run(context: Arc<Context>, shutdown: Shutdown) {
             }) {}
         }
     };
-    tokio::select! {
-        () = shutdown.drain.cancelled() => {}
-        () = shutdown.stop.cancelled() => {}
-        () = work => {}
-    }
+    shutdown.work_until_drained(work).await;
 }
 
 /// One portion of what is left to do, in one transaction. Returns whether there was anything.

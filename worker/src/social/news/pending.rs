@@ -71,11 +71,7 @@ pub(crate) async fn run(context: Arc<Context>, shutdown: Shutdown) {
             }
         }
     };
-    tokio::select! {
-        () = shutdown.drain.cancelled() => {}
-        () = shutdown.stop.cancelled() => {}
-        () = work => {}
-    }
+    shutdown.work_until_drained(work).await;
 }
 
 async fn tell_due(context: &Arc<Context>) -> Result<(), Error> {

@@ -163,11 +163,7 @@ pub(crate) async fn run(context: Arc<Context>, shutdown: Shutdown) {
             }
         }
     };
-    tokio::select! {
-        () = shutdown.drain.cancelled() => {}
-        () = shutdown.stop.cancelled() => {}
-        () = work => {}
-    }
+    shutdown.work_until_drained(work).await;
 }
 
 /// Finds who has proven an address just when it was invited, neither transaction seeing the other.
