@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio, time::Duration};
 
-use harness::{Servers, eventually, process::Guarded, servers::nats_client};
+use harness::{Fault, Proxy, Servers, eventually, process::Guarded, servers::nats_client};
 use sqlx::{Connection as _, PgConnection};
 use tokio::process::Command;
 
@@ -108,4 +108,29 @@ fn processes_in(folder: &Path) -> usize {
     processes
         .filter(|process| fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder)))
         .count()
+}
+
+#[tokio::test]
+async fn the_way_to_a_server_can_be_cut_frozen_parted_and_healed() {
+    let mine = Servers::shared().await.isolated().await;
+    let proxy = Proxy::before(&mine.database_url).await;
+    let url = proxy.url(&mine.database_url);
+    let mut connection = PgConnection::connect(&url).await.expect("through the proxy");
+    sqlx::query("SELECT 1").execute(&mut connection).await.expect("an answer");
+
+    proxy.set(Fault { is_frozen: true, ..Fault::default() });
+    let mut waiting = Box::pin(sqlx::query("SELECT 1").execute(&mut connection));
+    tokio::time::timeout(Duration::from_millis(100), &mut waiting).await.expect_err("nothing passes");
+    proxy.heal();
+    waiting.await.expect("what was frozen goes on");
+
+    proxy.cut();
+    sqlx::query("SELECT 1").execute(&mut connection).await.expect_err("it is cut");
+    assert_eq!(answers(&url).await.expect("a new connection is taken"), 1);
+
+    proxy.part();
+    answers(&url).await.expect_err("none is taken");
+    proxy.heal();
+    proxy.set(Fault { delay: Duration::from_millis(1), bytes_per_second: Some(100_000), ..Fault::default() });
+    assert_eq!(answers(&url).await.expect("slowly"), 1);
 }

@@ -8,10 +8,12 @@
 //! | [`smtp`], [`webhook`] | a mail server, and somebody to whom messages are posted |
 //! | [`mod@eventually`] | waiting for a condition instead of sleeping |
 //! | [`process`] | signals |
+//! | [`proxy`] | the way to a server, which a test can cut, freeze and slow down |
 
 pub mod client;
 pub mod eventually;
 pub mod process;
+pub mod proxy;
 pub mod servers;
 pub mod smtp;
 pub mod stack;
@@ -19,5 +21,6 @@ pub mod token;
 pub mod webhook;
 
 pub use client::{Client, Connect, Refused};
+pub use proxy::{Fault, Proxy};
 pub use servers::{Isolated, Server, Servers};
 pub use stack::{Pod, Stack};

@@ -1,0 +1,141 @@
+//! A TCP proxy before one server, which a test can cut, freeze, delay and throttle while pods go on using it.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use reqwest::Url;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream, tcp},
+    sync::watch,
+    task::{AbortHandle, JoinSet},
+};
+
+/// What is read at once, in bytes.
+const CHUNK: usize = 16 * 1024;
+
+/// How the way to the server is broken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fault {
+    /// New connections are closed at once; see [`Proxy::cut`] for those that are open.
+    pub is_refusing: bool,
+    /// Connections stay open, and nothing passes in either direction.
+    pub is_frozen: bool,
+    /// So much later everything arrives, in each direction.
+    pub delay: Duration,
+    /// So many bytes a second pass on each connection, in each direction.
+    pub bytes_per_second: Option<u32>,
+}
+
+/// A proxy. Everything that goes through it ends when it is dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    fault: watch::Sender<Fault>,
+    /// How often everything was cut.
+    cuts: watch::Sender<u64>,
+    accepting: AbortHandle,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl Proxy {
+    /// A proxy before the server of this URL, such as those of [`Isolated`](crate::servers::Isolated).
+    ///
+    /// # Panics
+    /// When the URL names no port of an IPv4 address.
+    pub async fn before(url: &str) -> Self {
+        let url: Url = url.parse().expect("a URL");
+        let host: Ipv4Addr = url.host_str().expect("a host").parse().expect("an address");
+        let server = SocketAddr::from((host, url.port().expect("a port")));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let (fault, cuts) = (watch::Sender::default(), watch::Sender::default());
+        let accepting = tokio::spawn(accept(listener, server, fault.subscribe(), cuts.subscribe())).abort_handle();
+        Self { address, fault, cuts, accepting }
+    }
+
+    /// The same URL, through the proxy.
+    ///
+    /// # Panics
+    /// When it is no URL with a host.
+    pub fn url(&self, url: &str) -> String {
+        let mut url: Url = url.parse().expect("a URL");
+        url.set_ip_host(self.address.ip()).expect("it has a host");
+        url.set_port(Some(self.address.port())).expect("it has a host");
+        url.to_string()
+    }
+
+    /// Breaks the way in this manner, and no other, until told otherwise.
+    pub fn set(&self, fault: Fault) {
+        self.fault.send_replace(fault);
+    }
+
+    /// Breaks every connection that is open now.
+    pub fn cut(&self) {
+        self.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// The server is out of reach: no connection stays, none is made.
+    pub fn part(&self) {
+        self.set(Fault { is_refusing: true, ..Fault::default() });
+        self.cut();
+    }
+
+    /// All is well again. What was frozen goes on.
+    pub fn heal(&self) {
+        self.set(Fault::default());
+    }
+}
+
+async fn accept(listener: TcpListener, server: SocketAddr, fault: watch::Receiver<Fault>, cuts: watch::Receiver<u64>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((client, _)) = accepted else { continue };
+                if !fault.borrow().is_refusing {
+                    connections.spawn(join(client, server, fault.clone(), cuts.clone()));
+                }
+            }
+            Some(_) = connections.join_next() => (),
+        }
+    }
+}
+
+/// One connection, until a side ends it or it is cut.
+async fn join(client: TcpStream, server: SocketAddr, fault: watch::Receiver<Fault>, mut cuts: watch::Receiver<u64>) {
+    cuts.mark_unchanged();
+    let Ok(server) = TcpStream::connect(server).await else { return };
+    for stream in [&client, &server] {
+        // Without it small messages would wait for one another, here and not at the server.
+        let _ = stream.set_nodelay(true);
+    }
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    tokio::select! {
+        () = pass(from_client, to_server, fault.clone()) => (),
+        () = pass(from_server, to_client, fault) => (),
+        _ = cuts.changed() => (),
+    }
+}
+
+async fn pass(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, mut fault: watch::Receiver<Fault>) {
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let Ok(length @ 1..) = from.read(&mut chunk).await else { return };
+        let Ok(now) = fault.wait_for(|fault| !fault.is_frozen).await.map(|fault| *fault) else { return };
+        let throttle =
+            now.bytes_per_second.map_or(Duration::ZERO, |rate| Duration::from_secs(1) * length as u32 / rate);
+        tokio::time::sleep(now.delay.max(throttle)).await;
+        if to.write_all(&chunk[..length]).await.is_err() {
+            return;
+        }
+    }
+}
