@@ -13,7 +13,7 @@ use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 
 use crate::{
     config::Config,
-    database::Lease,
+    database::{Lease, Pool},
     error::Error,
     outbox::{self, Emission},
 };
@@ -21,8 +21,10 @@ use crate::{
 /// What every request of this worker shares.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// Connections to PostgreSQL.
-    pub pool: PgPool,
+    /// Connections to PostgreSQL, for requests and what is done in their manner.
+    pub(crate) pool: Pool,
+    /// Connections to PostgreSQL, for what runs beside them.
+    pub(crate) background: PgPool,
     /// The bus.
     pub bus: Bus,
     /// Where sockets are.

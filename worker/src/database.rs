@@ -1,52 +1,20 @@
-//! PostgreSQL: the pool, its sessions' limits, the schema.
+//! PostgreSQL: how to reach it, the schema; the connections of requests are `pool`.
 
-use std::{num::NonZeroUsize, thread, time::Duration};
+mod pool;
 
 use anyhow::{Context as _, bail};
 use sqlx::{
-    Connection as _, PgConnection, PgPool, Postgres,
+    Connection as _, PgConnection,
     migrate::{MigrateError, Migrator},
-    pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::PgConnectOptions,
 };
-use sqlx_core::transaction::TransactionManager as _;
+
+pub(crate) use pool::{Lease, Pool, background, pool, pool_size};
 
 use crate::config::DatabaseUrl;
 
 /// The schema that this worker was built for.
 static MIGRATIONS: Migrator = sqlx::migrate!();
-
-/// Limits of every session of the pool. A worker that is stopped in the middle must not hold locks for long, and nobody
-/// waits long for those of others: such a request gives its connection back and is done afresh.
-const SESSION: &[(&str, &str)] = &[
-    ("lock_timeout", "200ms"),
-    ("statement_timeout", "5s"),
-    ("idle_in_transaction_session_timeout", "5s"),
-    ("tcp_user_timeout", "5s"),
-];
-
-/// How long a request waits for a connection. Longer means that the database is away, or far too busy.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// More connections than four for each core lose (measured), fewer than eight leave nothing to overlap.
-pub(crate) fn pool_size() -> usize {
-    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    (4 * cores).max(8)
-}
-
-/// A pool that connects when it is first used, and again whenever it must.
-///
-/// # Errors
-/// The address makes no sense.
-pub(crate) fn pool(url: &DatabaseUrl, name: &str) -> anyhow::Result<PgPool> {
-    let size = u32::try_from(pool_size()).unwrap_or(u32::MAX);
-    Ok(PgPoolOptions::new()
-        .max_connections(size)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        // A round trip for each request. A connection that went stale is found by the request, which is done afresh.
-        .test_before_acquire(false)
-        .connect_lazy_with(options(url, name)?.options(SESSION.iter().copied())))
-}
 
 /// How to reach the database. No limits: for migrations and checks.
 pub(crate) fn options(url: &DatabaseUrl, name: &str) -> anyhow::Result<PgConnectOptions> {
@@ -54,64 +22,6 @@ pub(crate) fn options(url: &DatabaseUrl, name: &str) -> anyhow::Result<PgConnect
     // PostgreSQL cuts names at 63 bytes, with a notice at every connection.
     let name: String = format!("convene-worker {name}").chars().filter(char::is_ascii).take(63).collect();
     Ok(options.application_name(&name))
-}
-
-/// A connection of the pool, with at most one transaction on it. It is closed, not given back, when the work on it is cut
-/// off in the middle: its session may be busy for long, or its server may have vanished without a word, and the pool, which
-/// looks at what is given back, would wait for it in vain. PostgreSQL rolls back what a closed session had begun.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    connection: PoolConnection<Postgres>,
-    in_order: bool,
-}
-
-/// What begins and ends transactions.
-type Transactions = <Postgres as sqlx::Database>::TransactionManager;
-
-impl Lease {
-    /// Takes a connection from the pool.
-    pub(crate) async fn take(pool: &PgPool) -> sqlx::Result<Self> {
-        Ok(Self { connection: pool.acquire().await?, in_order: false })
-    }
-
-    /// Takes a connection from the pool and begins a transaction on it.
-    pub(crate) async fn begin(pool: &PgPool) -> sqlx::Result<Self> {
-        let mut lease = Self::take(pool).await?;
-        Transactions::begin(&mut lease.connection, None).await?;
-        Ok(lease)
-    }
-
-    /// The connection.
-    pub(crate) fn connection(&mut self) -> &mut PgConnection {
-        &mut self.connection
-    }
-
-    /// Commits the transaction and gives the connection back.
-    pub(crate) async fn commit(mut self) -> sqlx::Result<()> {
-        Transactions::commit(&mut self.connection).await?;
-        self.give_back();
-        Ok(())
-    }
-
-    /// Rolls the transaction back and gives the connection back.
-    pub(crate) async fn roll_back(mut self) -> sqlx::Result<()> {
-        Transactions::rollback(&mut self.connection).await?;
-        self.give_back();
-        Ok(())
-    }
-
-    /// Gives the connection back: nothing runs on it any more.
-    pub(crate) fn give_back(mut self) {
-        self.in_order = true;
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if !self.in_order {
-            self.connection.close_on_drop();
-        }
-    }
 }
 
 /// What a database's schema is to this worker.

@@ -83,9 +83,15 @@ pub struct Parts {
 pub async fn run(management: TcpListener, config: Config, parts: Parts, shutdown: Shutdown) -> Result<()> {
     let name = pod_name(&config.common);
     let pool = database::pool(&config.database_url, &name)?;
+    let background_pool = database::background(&config.database_url, &name)?;
     let options = database::options(&config.database_url, &name)?;
-    let context =
-        Arc::new(Context { pool: pool.clone(), bus: parts.bus, presence: parts.presence, config: Arc::new(config) });
+    let context = Arc::new(Context {
+        pool: pool.clone(),
+        background: background_pool.clone(),
+        bus: parts.bus,
+        presence: parts.presence,
+        config: Arc::new(config),
+    });
 
     // Everything in the background ends with this function, however it ends.
     let background = CancellationToken::new();
@@ -101,6 +107,7 @@ pub async fn run(management: TcpListener, config: Config, parts: Parts, shutdown
     let service = Service::new(context, options, serving, shutdown.clone());
     let outcome = shutdown.stop.run_until_cancelled(Box::pin(service.run(known))).await;
     // Connections are closed in good order, but a server that does not answer is not waited for.
-    let _ = timeout(GOODBYE, pool.close()).await;
+    pool.close();
+    let _ = timeout(GOODBYE, background_pool.close()).await;
     outcome.unwrap_or(Ok(()))
 }

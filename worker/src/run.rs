@@ -73,7 +73,11 @@ async fn attempts<C: Clone>(
 async fn read<C>(context: &Arc<Context>, handle: &ReadHandle<C>, caller: C, data: &[u8]) -> Result<String, Error> {
     let mut read = Read::new(context.clone(), caller, Lease::take(&context.pool).await?);
     let outcome = handle(&mut read, data).await;
-    read.into_lease().give_back();
+    let lease = read.into_lease();
+    // What the database has refused, or no longer answers, is closed.
+    if !matches!(outcome, Err(Error::Database(_))) {
+        lease.give_back().await;
+    }
     bounded_body(&outcome?)
 }
 

@@ -143,13 +143,13 @@ struct Duties {
 impl Duties {
     fn begin(service: &Service) -> Self {
         let duties = Self { tasks: TaskTracker::new(), drain: CancellationToken::new() };
-        let Context { pool, bus, presence, config } = &*service.context;
+        let Context { background, bus, presence, config, .. } = &*service.context;
         if config.namespaces.contains(&Namespace::Events) {
             let shutdown = Shutdown { drain: duties.drain.clone(), stop: service.shutdown.stop.clone() };
             let relay = Relay::new(service.options.clone(), bus.clone(), presence.clone());
             duties.tasks.spawn(relay.run(shutdown.clone()));
             let retention = Retention { events: config.event_retention, retries: config.retry_retention };
-            duties.tasks.spawn(retention::run(pool.clone(), retention, shutdown));
+            duties.tasks.spawn(retention::run(background.clone(), retention, shutdown));
         }
         if config.namespaces.contains(&Namespace::Directory) {
             let shutdown = Shutdown { drain: duties.drain.clone(), stop: service.shutdown.stop.clone() };

@@ -85,7 +85,7 @@ async fn tell_due(context: &Arc<Context>) -> Result<(), Error> {
     .bind(MOST_SESSIONS)
     .fetch_all(lease.connection())
     .await?;
-    lease.give_back();
+    lease.give_back().await;
     let mut outcome = Ok(());
     for (network, id) in due {
         // One that is in trouble does not keep the others waiting.

@@ -12,7 +12,6 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::Utc;
 use shared::lifecycle::Shutdown;
-use sqlx::PgPool;
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
@@ -22,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Outside,
     context::Context,
+    database::Pool,
     social::{
         address::{EMAIL, PHONE},
         outsiders::{
@@ -113,7 +113,7 @@ pub(crate) async fn run(context: Arc<Context>, shutdown: Shutdown) {
     }
 }
 
-async fn deliver(pool: &PgPool, channel: Channel, drain: &CancellationToken) {
+async fn deliver(pool: &Pool, channel: Channel, drain: &CancellationToken) {
     let mut under_way = JoinSet::new();
     while !drain.is_cancelled() {
         match queue::take(pool, channel.kind(), MOST_AT_ONCE - under_way.len()).await {
@@ -134,7 +134,7 @@ async fn deliver(pool: &PgPool, channel: Channel, drain: &CancellationToken) {
     while under_way.join_next().await.is_some() {}
 }
 
-async fn attempt(pool: PgPool, channel: Channel, parcel: Parcel) {
+async fn attempt(pool: Pool, channel: Channel, parcel: Parcel) {
     let outcome = match timeout(ATTEMPT_TIMEOUT, channel.send(&parcel)).await {
         Ok(sent) => sent,
         Err(_) => Err(Failure { verdict: Verdict::NotNow, why: "no answer in time".to_owned() }),
@@ -229,7 +229,7 @@ fn pause(attempts: u32) -> Duration {
     LONGEST_PAUSE.min(FIRST_PAUSE.saturating_mul(1 << attempts.saturating_sub(1).min(16)))
 }
 
-async fn count(pool: &PgPool, drain: &CancellationToken) {
+async fn count(pool: &Pool, drain: &CancellationToken) {
     loop {
         // What cannot be counted now is counted the next time.
         if let Ok(waiting) = queue::waiting(pool).await {

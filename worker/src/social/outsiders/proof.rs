@@ -170,7 +170,7 @@ pub(crate) async fn run(context: Arc<Context>, shutdown: Shutdown) {
 async fn recheck(context: &Context) -> Result<(), Error> {
     let mut lease = Lease::take(&context.pool).await?;
     sqlx::query(include_str!("recheck.sql")).bind(MOST_RECHECKED).execute(lease.connection()).await?;
-    lease.give_back();
+    lease.give_back().await;
     Ok(())
 }
 

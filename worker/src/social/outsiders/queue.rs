@@ -6,11 +6,11 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use crate::{
-    database::Lease,
+    database::{Lease, Pool},
     error::Error,
     social::outsiders::{Token, invite::PAUSE_MINUTES, occasion::Occasion},
 };
@@ -92,7 +92,7 @@ impl Parcel {
 }
 
 /// Takes what is due of a kind of address, up to so many. What has become pointless is forgotten.
-pub(super) async fn take(pool: &PgPool, kind: i16, most: usize) -> Result<Vec<Parcel>, Error> {
+pub(super) async fn take(pool: &Pool, kind: i16, most: usize) -> Result<Vec<Parcel>, Error> {
     let mut lease = Lease::begin(pool).await?;
     let rows: Vec<Row> = sqlx::query_as(
         "WITH due AS MATERIALIZED (
@@ -221,7 +221,7 @@ async fn forget(connection: &mut PgConnection, rows: &[Row]) -> Result<(), Error
 }
 
 /// Writes what has become of an attempt, unless its lease has run out and another was made.
-pub(super) async fn finish(pool: &PgPool, parcel: &Parcel, outcome: Outcome) -> Result<(), Error> {
+pub(super) async fn finish(pool: &Pool, parcel: &Parcel, outcome: Outcome) -> Result<(), Error> {
     let mut lease = Lease::begin(pool).await?;
     let connection = lease.connection();
     match (&parcel.content, outcome) {
@@ -299,12 +299,12 @@ async fn later(connection: &mut PgConnection, parcel: &Parcel, pause: Duration) 
 }
 
 /// How many messages of each kind wait or are being sent.
-pub(super) async fn waiting(pool: &PgPool) -> Result<HashMap<i16, i64>, Error> {
+pub(super) async fn waiting(pool: &Pool) -> Result<HashMap<i16, i64>, Error> {
     let mut lease = Lease::take(pool).await?;
     let counts: Vec<(i16, i64)> =
         sqlx::query_as("SELECT kind, count(*) FROM social_messages WHERE due_at IS NOT NULL GROUP BY kind")
             .fetch_all(lease.connection())
             .await?;
-    lease.give_back();
+    lease.give_back().await;
     Ok(counts.into_iter().collect())
 }

@@ -1,0 +1,174 @@
+//! The connections of a worker's requests, and a few more for what runs beside them.
+//!
+//! Requests take the connection that was given back last: its server process is awake and has its plans and pages at hand.
+//! sqlx's own pool takes the one that rested longest, and asks the server once more before anything is given back: a
+//! request of one statement then costs the server two.
+
+use std::{num::NonZeroUsize, thread, time::Duration};
+
+use deadpool::{
+    Runtime,
+    managed::{self, Manager, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult},
+};
+use rand::Rng as _;
+use sqlx::{
+    Connection as _, PgConnection, PgPool, Postgres,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use sqlx_core::transaction::TransactionManager as _;
+use tokio::time::{Instant, sleep};
+
+use crate::{config::DatabaseUrl, error::Trouble};
+
+/// Limits of every session here. A worker that is stopped in the middle must not hold locks for long, and nobody waits
+/// long for those of others: such a request gives its connection back and is done afresh.
+const SESSION: &[(&str, &str)] = &[
+    ("lock_timeout", "200ms"),
+    ("statement_timeout", "5s"),
+    ("idle_in_transaction_session_timeout", "5s"),
+    ("tcp_user_timeout", "5s"),
+];
+
+/// How long a request waits for a connection. Longer means that the database is away, or far too busy.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Pause before a connection is tried again that was not made.
+const PAUSE: std::ops::Range<Duration> = Duration::from_millis(20)..Duration::from_millis(200);
+
+/// A connection that rested for longer is made anew: what lies between may have forgotten it without a word.
+const LONGEST_REST: Duration = Duration::from_secs(10 * 60);
+
+/// A connection that is older is made anew: the memory of its server process only grows.
+const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
+
+/// So many connections has what runs beside the requests: it waits for none of theirs, nor they for its.
+const BACKGROUND: u32 = 2;
+
+/// More connections than four for each core lose (measured), fewer than eight leave nothing to overlap.
+pub(crate) fn pool_size() -> usize {
+    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    (4 * cores).max(8)
+}
+
+/// The connections of requests, [`pool_size`] at most. Each is made when it is first needed, and again whenever it must.
+pub(crate) type Pool = managed::Pool<Connector>;
+
+/// Makes the connections of a [`Pool`].
+#[derive(Debug)]
+pub(crate) struct Connector(PgConnectOptions);
+
+impl Manager for Connector {
+    type Type = PgConnection;
+    type Error = sqlx::Error;
+
+    /// Tries for as long as a request waits: a server that is just starting takes connections within that.
+    async fn create(&self) -> sqlx::Result<PgConnection> {
+        let deadline = Instant::now() + ACQUIRE_TIMEOUT;
+        loop {
+            match PgConnection::connect_with(&self.0).await {
+                Err(error) if Trouble::of(&error) == Trouble::Away && Instant::now() < deadline => {
+                    let pause = rand::rng().random_range(PAUSE);
+                    sleep(pause).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Asks the server nothing: a connection that went stale is found by its next request, which is done afresh.
+    async fn recycle(&self, _: &mut PgConnection, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
+        if metrics.last_used() > LONGEST_REST || metrics.age() > LONGEST_LIFE {
+            return Err(RecycleError::message("it is made anew"));
+        }
+        Ok(())
+    }
+}
+
+/// The connections of requests.
+///
+/// # Errors
+/// The address makes no sense.
+pub(crate) fn pool(url: &DatabaseUrl, name: &str) -> anyhow::Result<Pool> {
+    let options = super::options(url, name)?.options(SESSION.iter().copied());
+    Ok(Pool::builder(Connector(options))
+        .max_size(pool_size())
+        .queue_mode(QueueMode::Lifo)
+        .wait_timeout(Some(ACQUIRE_TIMEOUT))
+        .create_timeout(Some(ACQUIRE_TIMEOUT))
+        .runtime(Runtime::Tokio1)
+        .build()?)
+}
+
+/// The connections of what runs beside the requests, [`BACKGROUND`] at most.
+///
+/// # Errors
+/// The address makes no sense.
+pub(crate) fn background(url: &DatabaseUrl, name: &str) -> anyhow::Result<PgPool> {
+    Ok(PgPoolOptions::new()
+        .max_connections(BACKGROUND)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_lazy_with(super::options(url, name)?.options(SESSION.iter().copied())))
+}
+
+/// A connection of the pool, with at most one transaction on it. It is closed, not given back, when the work on it is cut
+/// off in the middle or fails: its session may be busy for long, or its server may have vanished without a word. PostgreSQL
+/// rolls back what a closed session had begun.
+#[derive(Debug)]
+pub(crate) struct Lease(Option<Object<Connector>>);
+
+/// What begins and ends transactions.
+type Transactions = <Postgres as sqlx::Database>::TransactionManager;
+
+impl Lease {
+    /// Takes a connection from the pool.
+    pub(crate) async fn take(pool: &Pool) -> sqlx::Result<Self> {
+        pool.get().await.map(|connection| Self(Some(connection))).map_err(|error| match error {
+            PoolError::Backend(error) => error,
+            PoolError::Closed => sqlx::Error::PoolClosed,
+            PoolError::Timeout(_) | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
+                sqlx::Error::PoolTimedOut
+            }
+        })
+    }
+
+    /// Takes a connection from the pool and begins a transaction on it.
+    pub(crate) async fn begin(pool: &Pool) -> sqlx::Result<Self> {
+        let mut lease = Self::take(pool).await?;
+        Transactions::begin(lease.connection(), None).await?;
+        Ok(lease)
+    }
+
+    /// The connection.
+    pub(crate) fn connection(&mut self) -> &mut PgConnection {
+        self.0.as_mut().expect("it is there until the lease ends")
+    }
+
+    /// Commits the transaction and gives the connection back.
+    pub(crate) async fn commit(mut self) -> sqlx::Result<()> {
+        Transactions::commit(self.connection()).await?;
+        self.0 = None;
+        Ok(())
+    }
+
+    /// Rolls the transaction back and gives the connection back.
+    pub(crate) async fn roll_back(mut self) -> sqlx::Result<()> {
+        Transactions::rollback(self.connection()).await?;
+        self.0 = None;
+        Ok(())
+    }
+
+    /// Gives the connection back: its statements went well. A transaction that was dropped on it is still to be rolled
+    /// back: until the server has heard that, it would hold its snapshot.
+    pub(crate) async fn give_back(mut self) {
+        if !self.connection().should_flush() || self.connection().ping().await.is_ok() {
+            self.0 = None;
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // Taken out of the pool, which may make another one, and closed.
+        drop(self.0.take().map(Object::take));
+    }
+}
