@@ -1,13 +1,13 @@
 //! What gateways read of the event log.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::{
     api::{Code, MAX_EVENT_BYTES},
     bus::Subject,
     internal::{Head, InternalRequest, LoggedEvent, Page, Position, ReadHeads, ReadPage, ReadRange},
 };
 
-use super::world::{World, call};
+use super::world::{World, call, session};
 
 /// A message of ours has at most so many bytes.
 const MOST_BYTES: usize = 700 * 1024;
@@ -170,5 +170,23 @@ async fn an_answer_shows_events_as_the_wire_does() {
         "events": [{"position": 1, "body": {"name": "meeting:onMeetingUpdated", "data": "1xx"}}],
     });
     assert_eq!(body["data"], expected);
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn a_read_leaves_no_transaction_open_however_it_ends() {
+    let world = World::new().await;
+    let worker = world.worker(&[]).await;
+    let open = "SELECT count(*) FROM pg_stat_activity
+                WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+                      AND application_name LIKE 'convene-worker %' AND state <> 'active'";
+    let unknown = "00000000-0000-7000-8000-000000000000";
+    for (endpoint, data) in
+        [("social:getSession", json!({"sessionId": unknown})), ("social:getSessions", json!({"eventId": unknown}))]
+    {
+        let answer = world.request(&session("alice"), endpoint, "", &data).await;
+        assert_eq!(answer.code, 404, "{endpoint}");
+        assert_eq!(world.count(open).await, 0, "{endpoint}: what it saw is held");
+    }
     worker.drain().await;
 }
