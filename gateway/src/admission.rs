@@ -19,6 +19,7 @@ use crate::{
     Gateway,
     auth::{Unauthorized, Verified, token_of},
     hub::{Registered, Socket},
+    outbox::Ending,
     transport::Protocol,
 };
 
@@ -155,6 +156,10 @@ pub async fn admit(
         expires_at: Instant::now() + life,
         last_event_id: hello.last_event_id,
     };
+    if !gateway.takes_sockets() {
+        // The drain may have closed the last socket that it knew of before this one was known.
+        socket.outbox.end(Ending::WhenIdle(Close::GoingAway));
+    }
     match gateway.presence.claim(socket.entry(&gateway.pod)).await {
         Ok(Claim::Granted(None)) => (),
         Ok(Claim::Granted(Some(before))) => replace(&gateway, &before, &socket).await,

@@ -35,7 +35,7 @@ const CLOSING: Duration = Duration::from_secs(2);
 /// Its queue is gone by then, so waiting costs next to nothing.
 const CATCHING_UP: Duration = Duration::from_secs(20);
 
-/// What is queued when an idle ending begins must be written within this.
+/// What is queued when the last request of an idle ending is answered must be written within this.
 const FLUSHING: Duration = Duration::from_secs(5);
 
 /// Serves a client until the socket is closed.
@@ -247,9 +247,17 @@ impl Writer {
                 }
                 Next::End(Ending::Now(close)) => return Ended::Closing(close),
                 Next::End(Ending::WhenIdle(close)) => {
-                    // Answers that are still to come are written too.
-                    let flushed = timeout(FLUSHING, self.finish()).await;
-                    return if matches!(flushed, Ok(Err(_))) { Ended::Gone } else { Ended::Closing(close) };
+                    let socket = self.socket.clone();
+                    let too_late = async {
+                        // Each is answered, if only with a 504.
+                        socket.all_answered().await;
+                        sleep(FLUSHING).await;
+                    };
+                    let finished = tokio::select! {
+                        finished = self.finish() => finished,
+                        () = too_late => Ok(()),
+                    };
+                    return if finished.is_err() { Ended::Gone } else { Ended::Closing(close) };
                 }
             };
             if written.is_err() {

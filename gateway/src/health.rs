@@ -1,12 +1,20 @@
 //! Whether this pod can do its work now.
 //!
-//! `/livez` never looks here. `/readyz` shows what a background task last found, so that probes cost the dependencies
-//! nothing; a dependency that was well is unwell only after three looks in a row, so that no hiccup takes a pod out.
+//! | dependency in `/readyz` | a look fails when |
+//! | --- | --- |
+//! | `bus` | the connection is down |
+//! | `presence` | it does not answer |
+//! | `workers` | none answers, or none that can read the database |
+//! | `events` | events are moved and do not reach this pod ([`canary`]) |
+//!
+//! `/livez` never looks here. `/readyz` shows what background tasks last found, so that probes cost the dependencies
+//! nothing. A dependency that was well is unwell after three failed looks in a row, so that no hiccup takes a pod out, and
+//! well again after two good ones, so that one that comes and goes does not bring it back each time.
 
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -16,13 +24,19 @@ use metrics::gauge;
 use serde::Serialize;
 use shared::{bus::Bus, internal::ReadHeads, presence::Presence};
 
-use crate::{Gateway, workers::Workers};
+use crate::{Gateway, canary, workers::Workers};
 
 /// How often each dependency is looked at.
 const PERIOD: Duration = Duration::from_secs(1);
 
+/// How long a look may take: a frozen dependency must not be taken for a well one for as long as a client would wait.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// So many looks in a row must fail.
 const FAILURES: u32 = 3;
+
+/// After that, so many in a row must be good.
+const SUCCESSES: u32 = 2;
 
 /// What is known of the dependencies.
 #[derive(Debug)]
@@ -36,8 +50,43 @@ pub struct Health {
 
 #[derive(Debug)]
 struct State {
-    failures: u32,
+    is_well: bool,
+    /// The first good look is enough.
+    was_ever_well: bool,
+    /// Looks in a row that say otherwise.
+    against: u32,
+    /// What the last look has found.
     message: String,
+}
+
+impl State {
+    fn unknown() -> Self {
+        Self { is_well: false, was_ever_well: false, against: 0, message: "not looked at yet".to_owned() }
+    }
+
+    fn see(&mut self, result: Result<(), String>) {
+        let is_good = result.is_ok();
+        if is_good == self.is_well {
+            self.against = 0;
+        } else {
+            self.against += 1;
+        }
+        let needed = match self.is_well {
+            true => FAILURES,
+            false if self.was_ever_well => SUCCESSES,
+            false => 1,
+        };
+        if self.against >= needed {
+            self.is_well = is_good;
+            self.was_ever_well |= is_good;
+            self.against = 0;
+        }
+        self.message = match result {
+            Err(message) => message,
+            Ok(()) if self.is_well => "ok".to_owned(),
+            Ok(()) => "not well for long enough".to_owned(),
+        };
+    }
 }
 
 /// What `/readyz` answers.
@@ -54,8 +103,7 @@ pub struct Report {
 impl Health {
     /// Nothing was looked at yet: not ready.
     pub fn new(bus: Bus, presence: Presence, workers: Workers) -> Self {
-        let unknown = || State { failures: FAILURES, message: "not looked at yet".to_owned() };
-        let states = [("bus", unknown()), ("presence", unknown()), ("workers", unknown())].into();
+        let states = ["bus", "presence", "workers", canary::EVENTS].map(|name| (name, State::unknown())).into();
         Self { bus, presence, workers, states: Mutex::new(states), is_draining: AtomicBool::new(false) }
     }
 
@@ -66,41 +114,52 @@ impl Health {
 
     /// What is known now.
     pub fn report(&self) -> Report {
-        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let states = self.lock();
         let draining = self.is_draining.load(Ordering::Acquire);
-        let ready = !draining && states.values().all(|state| state.failures < FAILURES);
-        let dependencies = states
-            .iter()
-            .map(|(name, state)| (*name, if state.failures == 0 { "ok".to_owned() } else { state.message.clone() }))
-            .collect();
+        let ready = !draining && states.values().all(|state| state.is_well);
+        let dependencies = states.iter().map(|(name, state)| (*name, state.message.clone())).collect();
         Report { ready, draining, dependencies }
+    }
+
+    /// Whether this dependency is well.
+    pub fn is_well(&self, name: &str) -> bool {
+        self.lock().get(name).is_some_and(|state| state.is_well)
     }
 
     async fn look(&self) {
         let bus = if self.bus.is_connected() { Ok(()) } else { Err("away".to_owned()) };
         let question = ReadHeads { networks: vec![] };
-        let (presence, workers) = tokio::join!(self.presence.pods(), self.workers.ask(&question));
+        let (presence, workers) =
+            tokio::join!(self.presence.pods(), self.workers.ask_within(PATIENCE, &question));
         self.note("bus", bus);
         self.note("presence", presence.map(drop).map_err(|error| error.to_string()));
         self.note("workers", workers.map(drop).map_err(|error| error.to_string()));
     }
 
-    fn note(&self, name: &'static str, result: Result<(), String>) {
-        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Notes what a look has found.
+    pub fn note(&self, name: &'static str, result: Result<(), String>) {
+        let mut states = self.lock();
         let Some(state) = states.get_mut(name) else { return };
-        let was_well = state.failures < FAILURES;
-        match result {
-            Ok(()) => state.failures = 0,
-            Err(message) => {
-                state.failures = (state.failures + 1).min(FAILURES);
-                state.message = message;
-            }
+        let was_well = state.is_well;
+        state.see(result);
+        if was_well != state.is_well {
+            tracing::info!(dependency = name, ready = state.is_well, state.message, "a dependency changed");
         }
-        let is_well = state.failures < FAILURES;
-        if was_well != is_well {
-            tracing::info!(dependency = name, ready = is_well, "a dependency changed");
+        gauge!("convene_dependency_up", "dependency" => name).set(f64::from(u8::from(state.is_well)));
+    }
+
+    /// Shows what is wrong elsewhere, where this pod can do nothing about it and no pod could do better: it does not count.
+    pub fn remark(&self, name: &'static str, message: String) {
+        let mut states = self.lock();
+        let Some(state) = states.get_mut(name) else { return };
+        if !state.was_ever_well {
+            (state.is_well, state.was_ever_well) = (true, true);
         }
-        gauge!("convene_dependency_up", "dependency" => name).set(f64::from(u8::from(is_well)));
+        state.message = message;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, State>> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -126,24 +185,62 @@ mod tests {
         let bus = Bus::new(LocalBus::new());
         let workers = Workers::new(bus.clone(), "pod".into(), Duration::from_secs(1));
         let health = Health::new(bus, Presence::new(LocalPresence::new()), workers);
-        for name in ["bus", "presence", "workers"] {
+        for name in ["bus", "presence", "workers", "events"] {
+            assert!(!health.report().ready, "{name} was not looked at yet");
             health.note(name, Ok(()));
         }
+        assert!(health.report().ready);
         health
+    }
+
+    fn slow() -> Result<(), String> {
+        Err("slow".to_owned())
     }
 
     #[tokio::test]
     async fn a_hiccup_keeps_the_pod_ready_and_a_lasting_failure_does_not() {
         let health = health();
         for _ in 1..FAILURES {
-            health.note("presence", Err("slow".into()));
+            health.note("presence", slow());
         }
         assert!(health.report().ready);
         assert_eq!(health.report().dependencies["presence"], "slow");
-        health.note("presence", Err("slow".into()));
+        health.note("presence", slow());
         assert!(!health.report().ready);
-        health.note("presence", Ok(()));
+    }
+
+    #[tokio::test]
+    async fn what_comes_and_goes_does_not_bring_the_pod_back_each_time() {
+        let health = health();
+        for _ in 0..FAILURES {
+            health.note("presence", slow());
+        }
+        for _ in 0..3 {
+            health.note("presence", Ok(()));
+            assert!(!health.report().ready);
+            assert_ne!(health.report().dependencies["presence"], "ok");
+            health.note("presence", slow());
+        }
+        for _ in 0..SUCCESSES {
+            assert!(!health.report().ready);
+            health.note("presence", Ok(()));
+        }
         assert!(health.report().ready);
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_elsewhere_is_shown_and_neither_takes_a_pod_out_nor_brings_it_back() {
+        let health = health();
+        for _ in 0..2 * FAILURES {
+            health.remark("events", "the relay is late".to_owned());
+        }
+        assert!(health.report().ready);
+        assert_eq!(health.report().dependencies["events"], "the relay is late");
+        for _ in 0..FAILURES {
+            health.note("events", slow());
+        }
+        health.remark("events", "the relay is late".to_owned());
+        assert!(!health.report().ready);
     }
 
     #[tokio::test]

@@ -14,11 +14,13 @@
 //! | [`stream`] | a network's events on this pod |
 //! | [`control`], [`beat`] | what pods tell each other of sockets; what makes good what was lost of it |
 //! | [`workers`] | requests to workers |
+//! | [`canary`] | whether events reach this pod |
 //! | [`health`] | whether this pod can do its work now |
 
 pub mod admission;
 pub mod auth;
 pub mod beat;
+pub mod canary;
 pub mod config;
 pub mod connection;
 pub mod control;
@@ -185,6 +187,7 @@ pub async fn run(listeners: Listeners, config: Config, parts: Parts, shutdown: S
     tasks.spawn(gateway.streams.clone().receive_heads());
     tasks.spawn(beat::run(gateway.clone()));
     tasks.spawn(health::run(gateway.clone()));
+    tasks.spawn(canary::run(gateway.clone()));
     let public = tasks.spawn(http::serve(listeners.public, http::router(gateway.clone()), stop.clone()));
     let management = tasks.spawn(http::serve(listeners.management, management::router(gateway.clone()), stop.clone()));
     tasks.close();

@@ -15,16 +15,17 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use metrics::counter;
 use shared::{
     bus::{Bus, Subject, subject},
     internal::{Deliver, Heads, Partition, PlacedEvent, Position, ReadHeads},
 };
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 pub use catchup::catch_up;
@@ -48,6 +49,11 @@ pub struct Streams {
     bus: Bus,
     workers: Workers,
     reads: Semaphore,
+    /// When something was last heard on `heads.<partition>`.
+    heads_heard: Mutex<HashMap<Partition, Instant>>,
+    renew_bodies: Notify,
+    renew_heads: Notify,
+    ask_heads: Notify,
     stop: CancellationToken,
 }
 
@@ -62,6 +68,14 @@ pub struct Stream {
     members: AtomicUsize,
     /// Told whenever the epoch was read anew.
     epoch_read: tokio::sync::watch::Sender<u64>,
+    arrived: Arrived,
+}
+
+/// The newest position that has come by each of the two ways, whether or not it was still needed.
+#[derive(Debug, Default)]
+struct Arrived {
+    bodies: AtomicU64,
+    moves: AtomicU64,
 }
 
 /// What a stream's task is told.
@@ -73,6 +87,8 @@ enum Signal {
     Head(String, Position),
     /// The epoch may be another one, or the head further: ask.
     Ask,
+    /// Subscribe to what moves anew.
+    Renew,
 }
 
 impl Stream {
@@ -89,6 +105,66 @@ pub struct Member {
     socket: Arc<Socket>,
 }
 
+impl Member {
+    /// Returns when the stream hears what moves: what was sent before could have passed it by.
+    pub async fn listens(&self) {
+        // Never fails: this holds the sender.
+        let _ = self.stream.epoch_read.subscribe().wait_for(|times| *times > 0).await;
+    }
+
+    /// Which of the subscriptions that should have brought an event have not: its position, and when it was sent.
+    pub fn silent(&self, position: Position, sent: Instant) -> Vec<Feed> {
+        let arrived = &self.stream.arrived;
+        let heads = self.streams.heads_heard.lock().unwrap_or_else(PoisonError::into_inner);
+        [
+            (Feed::Bodies, arrived.bodies.load(Ordering::Relaxed) >= position),
+            (Feed::Moves, arrived.moves.load(Ordering::Relaxed) >= position),
+            (Feed::Heads, heads.get(&self.stream.partition).is_some_and(|heard| *heard >= sent)),
+        ]
+        .into_iter()
+        .filter_map(|(feed, is_heard)| (!is_heard).then_some(feed))
+        .collect()
+    }
+
+    /// Makes a subscription anew.
+    pub fn renew(&self, feed: Feed) {
+        match feed {
+            Feed::Bodies => self.streams.renew_bodies.notify_one(),
+            Feed::Heads => self.streams.renew_heads.notify_one(),
+            Feed::Moves => drop(self.stream.signals.try_send(Signal::Renew)),
+        }
+    }
+}
+
+/// A subscription on which a pod hears of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feed {
+    /// `deliver.<pod>`
+    Bodies,
+    /// `ev.<network>`, of each network one.
+    Moves,
+    /// `heads.*`
+    Heads,
+}
+
+impl Feed {
+    /// Every one.
+    pub const ALL: &[Self] = &[Self::Bodies, Self::Moves, Self::Heads];
+
+    /// The first token of its subject.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bodies => "deliver",
+            Self::Moves => "ev",
+            Self::Heads => "heads",
+        }
+    }
+
+    fn count_renewal(self) {
+        counter!("convene_subscriptions_renewed_total", "subject" => self.name()).increment(1);
+    }
+}
+
 impl Drop for Member {
     fn drop(&mut self) {
         self.stream.lock().detach(&self.socket);
@@ -100,7 +176,17 @@ impl Drop for Member {
 impl Streams {
     /// No streams yet. They end with `stop`.
     pub fn new(bus: Bus, workers: Workers, stop: CancellationToken) -> Arc<Self> {
-        Arc::new(Self { streams: Mutex::default(), bus, workers, reads: Semaphore::new(RANGE_READS), stop })
+        Arc::new(Self {
+            streams: Mutex::default(),
+            bus,
+            workers,
+            reads: Semaphore::new(RANGE_READS),
+            heads_heard: Mutex::default(),
+            renew_bodies: Notify::new(),
+            renew_heads: Notify::new(),
+            ask_heads: Notify::new(),
+            stop,
+        })
     }
 
     /// Takes a socket on its network's stream, which begins at `head` if it does not run yet.
@@ -116,6 +202,7 @@ impl Streams {
                 signals,
                 members: Default::default(),
                 epoch_read: Default::default(),
+                arrived: Arrived::default(),
             });
             tokio::spawn(follow::run(self.clone(), stream.clone(), inbox));
             stream
@@ -161,20 +248,21 @@ impl Streams {
 
     /// Hands bodies on to their streams, until told to stop.
     pub async fn receive_bodies(self: Arc<Self>, pod: Arc<str>) {
-        self.clone()
-            .each_message(Subject::deliver(&pod), |_, payload| match serde_json::from_slice::<Deliver>(payload) {
+        self.each_message(Feed::Bodies, Subject::deliver(&pod), &self.renew_bodies, |_, payload| {
+            match serde_json::from_slice::<Deliver>(payload) {
                 Ok(deliver) => self.signal(&deliver.network, Signal::Bodies(deliver.epoch, deliver.events)),
                 Err(error) => tracing::error!(%error, "a delivery could not be read"),
-            })
-            .await;
+            }
+        })
+        .await;
     }
 
     /// Hands heads on to their streams, and asks for those of partitions whose relay is silent, until told to stop.
     pub async fn receive_heads(self: Arc<Self>) {
-        let heard: Mutex<HashMap<Partition, Instant>> = Mutex::default();
-        let listen = self.clone().each_message(Subject::heads_all(), |subject, payload| {
+        let listen = self.each_message(Feed::Heads, Subject::heads_all(), &self.renew_heads, |subject, payload| {
             if let Ok(partition) = subject::last_token(subject).parse() {
-                heard.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, Instant::now());
+                let mut heard = self.heads_heard.lock().unwrap_or_else(PoisonError::into_inner);
+                heard.insert(partition, Instant::now());
             }
             match serde_json::from_slice(payload) {
                 Ok(heads) => self.tell_heads(heads),
@@ -182,13 +270,14 @@ impl Streams {
             }
         });
         let ask = async {
+            let mut asked = HashMap::new();
             let mut ticks = tokio::time::interval(Duration::from_secs(1));
             loop {
-                ticks.tick().await;
-                let silent = {
-                    let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
-                    self.networks_of_silent(&mut heard)
+                let silence = tokio::select! {
+                    _ = ticks.tick() => SILENCE,
+                    () = self.ask_heads.notified() => Duration::ZERO,
                 };
+                let silent = self.networks_of_silent(&mut asked, silence);
                 for networks in silent.chunks(ReadHeads::MOST) {
                     if let Ok(heads) = self.workers.ask(&ReadHeads { networks: networks.to_vec() }).await {
                         self.tell_heads(heads);
@@ -202,22 +291,28 @@ impl Streams {
         }
     }
 
-    /// The networks in partitions that were silent for [`SILENCE`]; asking for them counts as having heard.
-    fn networks_of_silent(&self, heard: &mut HashMap<Partition, Instant>) -> Vec<String> {
+    /// The networks in partitions that were silent for so long; asking for them counts as having heard, and so does having
+    /// just begun to listen.
+    fn networks_of_silent(&self, asked: &mut HashMap<Partition, Instant>, silence: Duration) -> Vec<String> {
         let now = Instant::now();
+        let heard = self.heads_heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let streams = self.lock();
         let silent: Vec<&Arc<Stream>> = streams
             .values()
-            .filter(|stream| now.duration_since(*heard.entry(stream.partition).or_insert(now)) >= SILENCE)
+            .filter(|stream| {
+                let asked = *asked.entry(stream.partition).or_insert(now);
+                let last = heard.get(&stream.partition).map_or(asked, |heard| asked.max(*heard));
+                now.duration_since(last) >= silence
+            })
             .collect();
         for stream in &silent {
-            heard.insert(stream.partition, now);
+            asked.insert(stream.partition, now);
         }
         silent.into_iter().map(|stream| stream.network.clone()).collect()
     }
 
-    /// Subscribes, again whenever that fails, and handles each message.
-    async fn each_message(self: Arc<Self>, subject: Subject, mut handle: impl FnMut(&str, &[u8])) {
+    /// Subscribes, again whenever that fails and anew when told to, and handles each message.
+    async fn each_message(&self, feed: Feed, subject: Subject, renew: &Notify, mut handle: impl FnMut(&str, &[u8])) {
         while !self.stop.is_cancelled() {
             match self.bus.subscribe(subject.clone()).await {
                 Ok(mut messages) => loop {
@@ -226,6 +321,18 @@ impl Streams {
                         message = messages.next() => match message {
                             Some(message) => handle(&message.subject, &message.payload),
                             None => break,
+                        },
+                        () = renew.notified() => match self.bus.subscribe(subject.clone()).await {
+                            // The old one ends when the new one is there: what comes twice does no harm.
+                            Ok(anew) => {
+                                tracing::info!(%subject, "subscribed anew");
+                                feed.count_renewal();
+                                messages = anew;
+                                // What was missed meanwhile.
+                                let _ = self.bus.flush().await;
+                                self.ask_heads.notify_one();
+                            }
+                            Err(error) => tracing::warn!(%error, %subject, "can not subscribe"),
                         },
                     }
                 },

@@ -8,6 +8,7 @@
 //! | [`ReadHeads`] `internal.events.heads` | the heads of networks | [`Heads`] |
 //! | [`ReadRange`] `internal.events.range` | a range of a network's log | [`Range`] |
 //! | [`ReadPage`] `internal.events.page` | one user's events after a position | [`Page`] |
+//! | [`SendCanary`] `internal.events.canary` | an event for the pod that asks | [`Empty`] |
 //! | [`ReadCalendar`] `internal.social.calendar` | a social session as a calendar file | [`CalendarFile`] |
 //! | [`ApplyLines`] `internal.directory.apply` | lines of the directory | [`AppliedLines`] |
 //! | [`ResetNetwork`] `internal.directory.resetNetwork` | a new epoch for a network | [`NetworkReset`] |
@@ -58,6 +59,7 @@ internal_requests! {
     ReadHeads "events" "heads" -> Heads;
     ReadRange "events" "range" -> Range;
     ReadPage "events" "page" -> Page;
+    SendCanary "events" "canary" -> Empty;
     ReadCalendar "social" "calendar" -> CalendarFile;
     ApplyLines "directory" "apply" -> AppliedLines;
     ResetNetwork "directory" "resetNetwork" -> NetworkReset;
@@ -276,6 +278,38 @@ pub struct PlacedEvent {
     pub body: EventBody,
 }
 
+/// Sends a pod an event of its own, on the way that all events take, so that the pod sees whether they reach it.
+///
+/// Canaries travel in networks of their own, one for each partition. No token and no line of the directory can name one:
+/// their names are no [identifiers](crate::api::is_identifier). They come into being with their first canary, and keep
+/// events for a minute.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SendCanary {
+    /// Whose relay is to move it.
+    pub partition: Partition,
+    /// The only recipient: the pod, as if it were a user.
+    pub pod: String,
+    /// Tells this canary from others of the pod.
+    pub number: u64,
+}
+
+impl SendCanary {
+    /// Its name among the events.
+    pub const EVENT: &str = "canary";
+
+    /// The network in which the canaries of a partition travel.
+    pub fn network(partition: Partition) -> String {
+        format!("canary:{partition}")
+    }
+}
+
+/// What a canary carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Canary {
+    /// As it was sent.
+    pub number: u64,
+}
+
 /// Bodies of events, to a pod that is thought to hold some of their recipients.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Deliver {
@@ -415,6 +449,11 @@ pub struct NetworkReset {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_token_and_no_line_of_the_directory_can_name_a_network_of_canaries() {
+        assert!(!crate::api::is_identifier(&SendCanary::network(0)));
+    }
 
     #[test]
     fn an_events_body_arrives_as_it_was_sent() {

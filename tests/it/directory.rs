@@ -142,7 +142,7 @@ async fn lines_can_be_applied_again_without_any_difference() {
     let state = async || -> Vec<String> {
         let tables = "SELECT format('user %s', to_jsonb(u) - 'updated_at') FROM users u
             UNION ALL SELECT format('member %s', to_jsonb(m)) FROM members m
-            UNION ALL SELECT format('network %s', to_jsonb(n) - 'updated_at') FROM networks n
+            UNION ALL SELECT format('network %s', to_jsonb(n) - 'updated_at') FROM networks n WHERE id = 'demo'
             UNION ALL SELECT format('room %s', to_jsonb(r) - 'updated_at') FROM rooms r
             UNION ALL SELECT format('prop %s', to_jsonb(p) - 'updated_at') FROM props p
             UNION ALL SELECT format('group %s', to_jsonb(g) - 'updated_at') FROM groups g

@@ -168,6 +168,11 @@ impl<C> Change<C> {
         Ok(())
     }
 
+    /// Wakes the relay of a partition after the commit, for a row that the handler itself has left in the outbox.
+    pub(crate) fn wake(&mut self, partition: Partition) {
+        self.effects.partitions.insert(partition);
+    }
+
     /// Tells every gateway something about its sockets, after the commit. It may be lost: gateways ask again at each
     /// beat.
     pub fn announce(&mut self, control: Control) {

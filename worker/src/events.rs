@@ -4,7 +4,7 @@
 //! replica that lags would let a socket skip what it does not have yet.
 
 use serde_json::value::RawValue;
-use shared::internal::{EventBody, Position, ReadHeads, ReadPage, ReadRange};
+use shared::internal::{EventBody, Position, ReadHeads, ReadPage, ReadRange, SendCanary};
 
 use crate::{error::Error, router::handlers};
 
@@ -12,6 +12,7 @@ handlers! { "events":
     internal read ReadHeads => heads;
     internal read ReadRange => range;
     internal read ReadPage => page;
+    internal change SendCanary => canary;
 }
 
 /// An answer's events have at most so many bytes together, as [`crate::outbox`] measures them. The first one is in it

@@ -60,7 +60,7 @@ use management::Management;
 use readiness::Report;
 use service::Service;
 
-/// How long to wait for the pool's connections to be closed at the end.
+/// How long to wait at the end for the bus to have taken everything, and for the pool's connections to be closed.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What a worker needs of its process.
@@ -104,8 +104,11 @@ pub async fn run(management: TcpListener, config: Config, parts: Parts, shutdown
     tokio::spawn(background.clone().run_until_cancelled_owned(async move { listening.await }));
     tokio::spawn(readiness::watch(context.clone(), options.clone(), reports, background.clone()));
 
+    let bus = context.bus.clone();
     let service = Service::new(context, options, serving, shutdown.clone());
     let outcome = shutdown.stop.run_until_cancelled(Box::pin(service.run(known))).await;
+    // The last answers may still be on their way to the bus, which would lose them with the process.
+    let _ = timeout(GOODBYE, bus.flush()).await;
     // Connections are closed in good order, but a server that does not answer is not waited for.
     pool.close();
     let _ = timeout(GOODBYE, background_pool.close()).await;

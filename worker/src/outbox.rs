@@ -97,7 +97,8 @@ fn split(recipients: &[String]) -> Vec<Vec<&str>> {
     parts
 }
 
-fn size(recipients: &[&str], payload: &str) -> i32 {
+/// What a row counts for when a batch of the relay is measured, in bytes.
+pub(crate) fn size(recipients: &[&str], payload: &str) -> i32 {
     let recipients: usize = recipients.iter().map(|recipient| recipient.len() + RECIPIENT_OVERHEAD_BYTES).sum();
     i32::try_from(payload.len() + recipients).unwrap_or(i32::MAX)
 }

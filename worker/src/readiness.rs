@@ -10,7 +10,7 @@
 //!
 //! `/readyz` also shows the version of the zone data that this build carries (T4).
 //!
-//! A look a second; three bad ones in a row make an entry bad, one good one makes it good.
+//! A look a second; three bad ones in a row make an entry bad, after that two good ones make it good again.
 
 use std::{
     sync::Arc,
@@ -34,8 +34,11 @@ use crate::{
 const INTERVAL: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// So many bad looks in a row are believed.
+/// So many bad looks in a row are believed …
 const BELIEVED: u32 = 3;
+
+/// … and so many good ones after them, so that what comes and goes does not bring the worker back each time.
+const FORGIVEN: u32 = 2;
 
 /// A worker whose clock differs by as much from PostgreSQL's must not work.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
@@ -65,7 +68,10 @@ pub(crate) struct Report {
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Entry {
     is_good: bool,
+    /// Bad ones in a row.
     bad_looks: u32,
+    /// Good ones that are needed before it is good again.
+    owed: u32,
     /// What is wrong, or was seen.
     detail: String,
 }
@@ -73,10 +79,18 @@ struct Entry {
 impl Entry {
     fn see(&mut self, outcome: Result<String, String>) {
         match outcome {
-            Ok(detail) => *self = Self { is_good: true, bad_looks: 0, detail },
+            Ok(detail) => {
+                self.owed = self.owed.saturating_sub(1);
+                self.is_good = self.owed == 0;
+                self.bad_looks = 0;
+                self.detail = if self.is_good { detail } else { "not good for long enough".to_owned() };
+            }
             Err(detail) => {
                 self.bad_looks = self.bad_looks.saturating_add(1);
                 self.is_good &= self.bad_looks < BELIEVED;
+                if self.bad_looks >= BELIEVED {
+                    self.owed = FORGIVEN;
+                }
                 self.detail = detail;
             }
         }
@@ -194,8 +208,8 @@ impl Report {
         self.database.see(Ok(String::new()));
         match schema {
             Schema::Fits(version) => self.schema.see(Ok(version.to_string())),
-            // Certain at the first look, and no request may meet it.
-            Schema::Differs(how) => self.schema = Entry { is_good: false, bad_looks: BELIEVED, detail: how },
+            // Certain at the first look, as is that it fits again; and no request may meet it.
+            Schema::Differs(how) => self.schema = Entry { is_good: false, detail: how, ..Entry::default() },
         }
         let detail = format!("{} ms apart", clock_difference.as_millis());
         self.clock.see(if clock_difference < CLOCK_TOLERANCE { Ok(detail) } else { Err(detail) });
@@ -251,7 +265,12 @@ mod tests {
             assert_eq!(report.may_serve(), looks < 3);
         }
         report.see_database(look(Schema::Fits(4), 0));
-        assert!(report.may_serve());
+        assert!(!report.may_serve(), "it may go again at once");
+        report.see_database(Err("no answer".to_owned()));
+        for looks in 1..=2 {
+            report.see_database(look(Schema::Fits(4), 0));
+            assert_eq!(report.may_serve(), looks == 2);
+        }
     }
 
     #[test]

@@ -202,7 +202,7 @@ mod tests {
         api::{meeting, social},
         internal::{
             ApplyLines, CheckSessions, Connect, InternalRequest, ReadCalendar, ReadHeads, ReadPage, ReadRange,
-            ResetNetwork, RevokeSession,
+            ResetNetwork, RevokeSession, SendCanary,
         },
     };
 
@@ -234,6 +234,7 @@ mod tests {
             place::<ReadHeads>(),
             place::<ReadRange>(),
             place::<ReadPage>(),
+            place::<SendCanary>(),
             place::<ReadCalendar>(),
             place::<ApplyLines>(),
             place::<ResetNetwork>(),

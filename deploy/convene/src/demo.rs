@@ -4,6 +4,7 @@ use std::{env, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use chrono::{SecondsFormat, TimeDelta, Timelike as _, Utc};
+use shared::internal::{PARTITIONS, SendCanary};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::{import, token};
@@ -32,10 +33,11 @@ pub async fn seed(database_url: &str, admin_url: &str, admin_token: &str) -> Res
     let mut database = PgConnection::connect(database_url).await.context("looking for the demo network")?;
     let (is_complete, is_there, has_others): (bool, bool, bool) = sqlx::query_as(
         "SELECT EXISTS (SELECT FROM communities WHERE id = $2), EXISTS (SELECT FROM networks WHERE id = $1),
-                EXISTS (SELECT FROM networks WHERE id <> $1)",
+                EXISTS (SELECT FROM networks WHERE id <> $1 AND id <> ALL ($3))",
     )
     .bind(NETWORK)
     .bind(LAST)
+    .bind((0..PARTITIONS).map(SendCanary::network).collect::<Vec<_>>())
     .fetch_one(&mut database)
     .await
     .context("looking for the demo network")?;

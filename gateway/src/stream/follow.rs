@@ -3,9 +3,12 @@
 //! Nothing of what it receives has to arrive. A move that came fast spares a read; a head that is ahead of what was applied
 //! for longer than [`GRACE`] causes one. The epoch changes only by an answer to this task's own question, so that answers
 //! that overtake each other can not bring an old epoch back.
+//!
+//! A server may forget a subscription without a word. Events still come then, by the heads and from the log, late and one
+//! read each. So a stream that had to read [`UNTOLD`] times in a row what nobody had told it of subscribes anew.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -16,7 +19,7 @@ use shared::{
 };
 use tokio::{sync::mpsc, time::sleep_until};
 
-use super::{Signal, Stream, Streams};
+use super::{Feed, Signal, Stream, Streams};
 
 /// How long a body or a move that is under way is waited for before the log is read.
 const GRACE: Duration = Duration::from_millis(60);
@@ -31,10 +34,14 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// How often a stream looks whether anybody is left on it.
 const LINGER: Duration = Duration::from_secs(30);
 
+/// So many reads in a row of positions that were not told: once or twice a relay may have died before it told, or what it
+/// told came before this stream listened.
+const UNTOLD: u32 = 3;
+
 /// Follows a network until nobody is on it, or the pod stops.
 pub(super) async fn run(streams: Arc<Streams>, stream: Arc<Stream>, inbox: mpsc::Receiver<Signal>) {
     let stop = streams.stop.clone();
-    let follower = Follower { streams, stream, inbox, fetch_at: None, ask_at: Some(Instant::now()) };
+    let follower = Follower { streams, stream, inbox, fetch_at: None, ask_at: Some(Instant::now()), untold: 0 };
     stop.run_until_cancelled(follower.run()).await;
 }
 
@@ -46,6 +53,8 @@ struct Follower {
     fetch_at: Option<Instant>,
     /// When to ask for the head and the epoch.
     ask_at: Option<Instant>,
+    /// Reads in a row of positions that no move had told of.
+    untold: u32,
 }
 
 impl Follower {
@@ -74,6 +83,12 @@ impl Follower {
                     self.stream.lock().trim_ring(Instant::now());
                 }
             }
+            if self.untold >= UNTOLD {
+                self.untold = 0;
+                tracing::info!(network = %self.stream.network, "subscribing to a network's events anew");
+                Feed::Moves.count_renewal();
+                moves = self.subscribe().await;
+            }
             self.advance();
         }
     }
@@ -96,8 +111,10 @@ impl Follower {
     }
 
     fn receive(&mut self, moved: Moved) {
+        self.untold = 0;
         let mut log = self.stream.lock();
         if *moved.epoch == **log.epoch() {
+            self.stream.arrived.moves.fetch_max(moved.to, Ordering::Relaxed);
             log.add_move(moved);
         } else {
             self.ask_at = Some(Instant::now());
@@ -107,7 +124,13 @@ impl Follower {
     fn heed(&mut self, signal: Signal) {
         let mut log = self.stream.lock();
         match signal {
-            Signal::Bodies(epoch, events) if *epoch == **log.epoch() => log.add_bodies(events),
+            Signal::Bodies(epoch, events) if *epoch == **log.epoch() => {
+                if let Some(last) = events.last() {
+                    self.stream.arrived.bodies.fetch_max(last.position, Ordering::Relaxed);
+                }
+                log.add_bodies(events);
+            }
+            Signal::Renew => self.untold = UNTOLD,
             Signal::Head(epoch, head) if *epoch == **log.epoch() => log.note_head(head),
             Signal::Bodies(..) | Signal::Head(..) | Signal::Ask => self.ask_at = Some(Instant::now()),
         }
@@ -152,8 +175,14 @@ impl Follower {
 
     /// Reads what is missing from the log.
     async fn fetch(&mut self) {
-        let missing = self.stream.lock().missing();
+        let (missing, is_told) = {
+            let log = self.stream.lock();
+            (log.missing(), log.is_told())
+        };
         let Some((after, through)) = missing else { return };
+        if !is_told {
+            self.untold += 1;
+        }
         counter!("convene_event_range_reads_total").increment(1);
         let question = ReadRange { network: self.stream.network.clone(), after, through };
         let answer = {

@@ -112,6 +112,11 @@ impl Log {
         (self.seen < self.target).then_some((self.seen, self.target))
     }
 
+    /// Whether a move has told who receives the next position.
+    pub fn is_told(&self) -> bool {
+        self.moves.range(..=self.seen).any(|(_, moved)| moved.to > self.seen)
+    }
+
     /// Notes that a position exists.
     pub fn note_head(&mut self, head: Position) {
         self.target = self.target.max(head);
