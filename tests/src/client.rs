@@ -78,6 +78,14 @@ impl Connect {
     /// # Panics
     /// When there is no answer at all.
     pub async fn open(self) -> Result<Client, Refused> {
+        self.try_open().await.expect("the gateway listens and answers the upgrade")
+    }
+
+    /// Connects, or is refused; or nobody is there.
+    ///
+    /// # Errors
+    /// The connection was refused or broke.
+    pub async fn try_open(self) -> anyhow::Result<Result<Client, Refused>> {
         let mut url = reqwest::Url::parse(&format!("ws://{}{}", self.address, self.path)).expect("a URL");
         if !self.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.query);
@@ -90,8 +98,8 @@ impl Connect {
         if let Some(bytes) = self.receive_buffer {
             tcp.set_recv_buffer_size(bytes).expect("a size");
         }
-        let tcp = tcp.connect(self.address).await.expect("the gateway listens");
-        match client_async(request, tcp).await {
+        let tcp = tcp.connect(self.address).await?;
+        Ok(match client_async(request, tcp).await {
             Ok((socket, _)) => Ok(Client { socket, events: VecDeque::new(), answers: VecDeque::new(), next_id: 1 }),
             Err(tungstenite::Error::Http(response)) => Err(Refused {
                 status: response.status().as_u16(),
@@ -101,8 +109,8 @@ impl Connect {
                     .map(|value| value.to_str().expect("ASCII").to_owned()),
                 body: serde_json::from_slice(response.body().as_deref().unwrap_or_default()).unwrap_or_default(),
             }),
-            Err(error) => panic!("the upgrade had no answer: {error}"),
-        }
+            Err(error) => return Err(error.into()),
+        })
     }
 }
 
@@ -164,14 +172,26 @@ impl Client {
 
     /// Sends a request without waiting, and returns its id.
     pub async fn send(&mut self, endpoint: &str, data: Value, event_id: Option<&str>) -> u64 {
+        let (id, frame) = self.request(endpoint, data, event_id);
+        self.send_text(&frame).await;
+        id
+    }
+
+    /// As [`Client::send`], also on a socket that may be closed by now.
+    pub async fn try_send(&mut self, endpoint: &str, data: Value, event_id: Option<&str>) -> u64 {
+        let (id, frame) = self.request(endpoint, data, event_id);
+        self.try_send_message(Message::text(frame)).await;
+        id
+    }
+
+    fn request(&mut self, endpoint: &str, data: Value, event_id: Option<&str>) -> (u64, String) {
         let id = self.next_id;
         self.next_id += 1;
         let mut frame = json!({"id": id, "endpoint": endpoint, "data": data});
         if let Some(event_id) = event_id {
             frame["event"] = json!({"id": event_id, "date": "2026-01-01T00:00:00Z"});
         }
-        self.send_text(&frame.to_string()).await;
-        id
+        (id, frame.to_string())
     }
 
     /// Sends a text frame as it is.
@@ -261,6 +281,23 @@ impl Client {
             let message = timeout_at(deadline, self.socket.next()).await.expect("waited in vain for the close");
             if let Received::Closed(code) = self.sort(message) {
                 return code;
+            }
+        }
+    }
+
+    /// The next frame, whatever it is, or the code that the socket was closed with; `None` when it broke without one. Cancel
+    /// safe.
+    ///
+    /// # Errors
+    /// The socket is closed.
+    pub async fn next_frame(&mut self) -> Result<Value, Option<u16>> {
+        loop {
+            if let Some(frame) = self.events.pop_front().or_else(|| self.answers.pop_front()) {
+                return Ok(frame);
+            }
+            let message = self.socket.next().await;
+            if let Received::Closed(code) = self.sort(message) {
+                return Err(code);
             }
         }
     }

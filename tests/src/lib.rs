@@ -4,13 +4,15 @@
 //! | --- | --- |
 //! | [`servers`] | PostgreSQL, Redis and NATS of the tests' own |
 //! | [`stack`] | gateways and workers on them, in this process or as processes |
+//! | [`crowd`] | many clients that connect again and send again as they are told to |
 //! | [`client`], [`token`] | a client of the wire contract, and its session tokens |
 //! | [`smtp`], [`webhook`] | a mail server, and somebody to whom messages are posted |
 //! | [`mod@eventually`] | waiting for a condition instead of sleeping |
 //! | [`process`] | signals |
-//! | [`proxy`] | the way to a server, which a test can cut, freeze and slow down |
+//! | [`proxy`] | the way to a server, which a test can cut, freeze and slow down; to NATS, which forgets subscriptions |
 
 pub mod client;
+pub mod crowd;
 pub mod eventually;
 pub mod process;
 pub mod proxy;
@@ -21,6 +23,6 @@ pub mod token;
 pub mod webhook;
 
 pub use client::{Client, Connect, Refused};
-pub use proxy::{Fault, Proxy};
+pub use proxy::{Fault, Proxy, nats::NatsProxy};
 pub use servers::{Isolated, Server, Servers};
 pub use stack::{Pod, Stack};

@@ -1,5 +1,7 @@
 //! A TCP proxy before one server, which a test can cut, freeze, delay and throttle while pods go on using it.
 
+pub mod nats;
+
 use std::{
     net::{Ipv4Addr, SocketAddr},
     time::Duration,

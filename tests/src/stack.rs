@@ -29,6 +29,8 @@ pub struct Builder {
     gateway_args: Vec<String>,
     worker_args: Vec<String>,
     own_args: Vec<(usize, String)>,
+    own_gateway_args: Vec<(usize, String)>,
+    drain: [Duration; 2],
     servers: Option<Isolated>,
     is_seeded: bool,
 }
@@ -70,6 +72,18 @@ impl Builder {
         self
     }
 
+    /// With a setting for one of the gateways.
+    pub fn arg_of_gateway(mut self, index: usize, arg: &str) -> Self {
+        self.own_gateway_args.push((index, arg.to_owned()));
+        self
+    }
+
+    /// With this `drain-delay` and `drain-timeout` rather than none and a second.
+    pub fn drain(mut self, delay: Duration, timeout: Duration) -> Self {
+        self.drain = [delay, timeout];
+        self
+    }
+
     /// On servers of the test's own, which it may stop and start.
     pub fn on(mut self, servers: Isolated) -> Self {
         self.servers = Some(servers);
@@ -91,13 +105,14 @@ impl Builder {
             Some(servers) => servers,
             None => Servers::shared().await.isolated_with_schema().await,
         };
+        let [delay, timeout] = self.drain.map(|duration| duration.as_millis());
         let common = [
-            "--drain-delay=0s",
-            "--drain-timeout=1s",
+            &format!("--drain-delay={delay}ms"),
+            &format!("--drain-timeout={timeout}ms"),
             &format!("--nats-url={}", servers.nats_url),
             &format!("--redis-url={}", servers.redis_url),
         ]
-        .map(str::to_owned);
+        .map(String::clone);
         let gateway_args = [format!("--jwt-secret={JWT_SECRET}"), format!("--admin-token={ADMIN_TOKEN}")].into_iter();
         let gateway_args: Vec<String> = common.iter().cloned().chain(gateway_args).chain(self.gateway_args).collect();
         let worker_args = [format!("--database-url={}", servers.database_url), "--migrate".to_owned()].into_iter();
@@ -112,7 +127,11 @@ impl Builder {
         for (index, arg) in self.own_args {
             workers[index].args.push(arg);
         }
-        let stack = Stack { gateways: pods(Kind::Gateway, self.gateways, &gateway_args), workers, servers, logs };
+        let mut gateways = pods(Kind::Gateway, self.gateways, &gateway_args);
+        for (index, arg) in self.own_gateway_args {
+            gateways[index].args.push(arg);
+        }
+        let stack = Stack { gateways, workers, servers, logs };
         for pod in stack.workers.iter().chain(&stack.gateways) {
             pod.start().await;
         }
@@ -148,6 +167,8 @@ impl Stack {
             gateway_args: Vec::new(),
             worker_args: Vec::new(),
             own_args: Vec::new(),
+            own_gateway_args: Vec::new(),
+            drain: [Duration::ZERO, Duration::from_secs(1)],
             servers: None,
             is_seeded: true,
         }

@@ -88,7 +88,7 @@ impl Entry {
             Err(detail) => {
                 self.bad_looks = self.bad_looks.saturating_add(1);
                 self.is_good &= self.bad_looks < BELIEVED;
-                if self.bad_looks >= BELIEVED {
+                if self.bad_looks >= BELIEVED || self.owed > 0 {
                     self.owed = FORGIVEN;
                 }
                 self.detail = detail;

@@ -188,14 +188,19 @@ impl Pod {
     /// # Panics
     /// When it ends with an error.
     pub async fn stop(&self) {
+        self.begin_stop().await;
+        self.ended().await;
+    }
+
+    /// Waits until it is gone, after it was told to.
+    ///
+    /// # Panics
+    /// When it ends with an error.
+    pub async fn ended(&self) {
         match std::mem::replace(&mut *self.running.lock().await, Running::No) {
             Running::No => (),
-            Running::Here(shutdown, task) => {
-                shutdown.drain.cancel();
-                task.await.expect("no panic").expect("it stops in order");
-            }
+            Running::Here(_, task) => task.await.expect("no panic").expect("it stops in order"),
             Running::Process(mut child) => {
-                process::signal(child.id(), "TERM").expect("a signal");
                 let status = child.wait().await;
                 assert!(status.success(), "{} ended with {status}", self.name());
             }
