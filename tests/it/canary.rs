@@ -98,8 +98,7 @@ async fn pods_stay_ready_and_say_why_when_nobody_moves_events() {
         .expect("locks");
     let stack = Stack::builder().on(servers).start().await;
     let mut alice = stack.client(0, "alice").await;
-    let (status, events, _) = readiness(&stack).await;
-    assert!(status == 200 && events.ends_with("is late"), "{status} {events}");
+    eventually!(readiness(&stack).await, |(status, events, _)| *status == 200 && events.ends_with("is late"));
     let meeting = create(&mut alice, in_the_lobby(&["bob"])).await;
     sqlx::raw_sql("SELECT pg_advisory_unlock_all()").execute(&mut hoarder).await.expect("unlocked");
     assert_eq!(told_twice(&mut alice, "meeting:onMeetingCreated").await[0]["data"]["meeting"], meeting);

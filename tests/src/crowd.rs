@@ -55,6 +55,10 @@ pub struct Record {
     pub changed: Vec<u64>,
     /// Requests that are not answered yet.
     waiting: usize,
+    /// Members that have been welcomed once.
+    welcomed: usize,
+    /// Requests may be sent: who comes later would not be told what was changed before.
+    has_begun: bool,
     /// Nobody begins anything new.
     is_finishing: bool,
 }
@@ -137,6 +141,8 @@ impl Crowd {
                 _ = over_too.wait_for(|is_over| *is_over) => (),
             }
         });
+        eventually!(lock(&record).welcomed, |welcomed| *welcomed == users.len());
+        lock(&record).has_begun = true;
         Self { record, over, members }
     }
 
@@ -290,6 +296,10 @@ impl Member {
                 if record.is_finishing {
                     return;
                 }
+                if !record.has_begun {
+                    self.next_at = Instant::now() + LOOK;
+                    return;
+                }
                 record.waiting += 1;
                 self.sent += 1;
                 Waiting { number: self.sent, since: Instant::now(), id: None }
@@ -336,9 +346,10 @@ impl Member {
 
     fn hear(&mut self, event: &Value, is_replay: bool) {
         if event["event"] == "user_info" {
-            if let Some(id) = event["lastEventId"].as_str() {
-                self.last_event_id = Some(id.to_owned());
+            if self.last_event_id.is_none() {
+                self.record().welcomed += 1;
             }
+            self.last_event_id = event["lastEventId"].as_str().map(str::to_owned);
             return;
         }
         let Some(id) = event["eventId"].as_str() else {
