@@ -45,9 +45,11 @@ async fn ten_seconds_without_redis_nats_or_postgresql_close_no_socket_and_restar
         outage(Away::Redis, How::Frozen, ten),
         outage(Away::Nats, How::Parted, ten),
         outage(Away::Postgres, How::Frozen, ten),
+        outage(Away::Postgres, How::Parted, ten),
     );
 }
 
+#[expect(clippy::print_stdout, reason = "what was seen is asked for by hand")]
 #[ignore = "takes two minutes; shows what it has seen with --nocapture"]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_minute_without_redis_nats_or_postgresql_closes_no_socket_and_restarts_no_process() {
@@ -59,7 +61,7 @@ async fn a_minute_without_redis_nats_or_postgresql_closes_no_socket_and_restarts
             outage(Away::Postgres, how, minute),
         );
         for seen in [redis, nats, postgres] {
-            eprintln!("{seen:?}");
+            println!("{seen:?}");
         }
     }
 }

@@ -121,7 +121,10 @@ impl Trouble {
     pub(crate) fn of(error: &sqlx::Error) -> Self {
         match error {
             sqlx::Error::Database(error) => error.code().map_or(Self::Fault, |code| Self::of_sqlstate(&code)),
+            // What is no answer of PostgreSQL's comes from something before it that has nobody behind it: a load balancer
+            // takes a connection and closes it.
             sqlx::Error::Io(_)
+            | sqlx::Error::Protocol(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
@@ -178,6 +181,12 @@ pub(crate) fn conclude(error: Error) -> api::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_answer_of_the_database_says_that_it_is_away() {
+        let error = sqlx::Error::Protocol("unexpected response from SSLRequest: 0x00".to_owned());
+        assert_eq!(Trouble::of(&error), Trouble::Away);
+    }
 
     #[test]
     fn what_a_database_error_means_follows_from_its_sqlstate() {
