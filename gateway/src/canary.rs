@@ -130,7 +130,7 @@ impl Sender {
                 Found::Unmoved => {
                     counter!("convene_canaries_lost_total", "at" => "relay").increment(1);
                     let partition = self.partition;
-                    tracing::warn!(partition, "events are not moved in time");
+                    tracing::info!(partition, "events are not moved in time");
                     self.gateway.health.remark(EVENTS, format!("the relay of partition {partition} is late"));
                     sleep(SOON).await;
                     self.move_on().await;
