@@ -62,8 +62,12 @@ pub const EVENTS: &str = "events";
 /// Sends canaries until the process stops.
 pub async fn run(gateway: Arc<Gateway>) {
     let stop = gateway.stop.clone();
-    let sender =
-        Sender { partition: rand::random_range(0..PARTITIONS), number: rand::random_range(0..1 << 32), perch: None, gateway };
+    let sender = Sender {
+        partition: rand::random_range(0..PARTITIONS),
+        number: rand::random_range(0..1 << 32),
+        perch: None,
+        gateway,
+    };
     stop.run_until_cancelled(sender.run()).await;
 }
 

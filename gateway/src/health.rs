@@ -129,8 +129,7 @@ impl Health {
     async fn look(&self) {
         let bus = if self.bus.is_connected() { Ok(()) } else { Err("away".to_owned()) };
         let question = ReadHeads { networks: vec![] };
-        let (presence, workers) =
-            tokio::join!(self.presence.pods(), self.workers.ask_within(PATIENCE, &question));
+        let (presence, workers) = tokio::join!(self.presence.pods(), self.workers.ask_within(PATIENCE, &question));
         self.note("bus", bus);
         self.note("presence", presence.map(drop).map_err(|error| error.to_string()));
         self.note("workers", workers.map(drop).map_err(|error| error.to_string()));

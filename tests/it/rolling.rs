@@ -23,8 +23,13 @@ const GRACE: Duration = Duration::from_secs(1 + 2 + 10 + 10);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolling_restart_under_load_fails_no_request_and_loses_or_repeats_no_event() {
-    let stack =
-        Stack::builder().gateways(3).workers(3).processes().drain(Duration::from_millis(500), DRAIN_TIMEOUT).start().await;
+    let stack = Stack::builder()
+        .gateways(3)
+        .workers(3)
+        .processes()
+        .drain(Duration::from_millis(500), DRAIN_TIMEOUT)
+        .start()
+        .await;
     let stack = Arc::new(stack);
     let pace = Pace { changes: Duration::from_millis(400), reads: Duration::from_secs(2) };
     let crowd = Crowd::new(&stack, GROUPS, pace).await;

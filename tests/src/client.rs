@@ -172,19 +172,19 @@ impl Client {
 
     /// Sends a request without waiting, and returns its id.
     pub async fn send(&mut self, endpoint: &str, data: Value, event_id: Option<&str>) -> u64 {
-        let (id, frame) = self.request(endpoint, data, event_id);
+        let (id, frame) = self.request(endpoint, &data, event_id);
         self.send_text(&frame).await;
         id
     }
 
     /// As [`Client::send`], also on a socket that may be closed by now.
     pub async fn try_send(&mut self, endpoint: &str, data: Value, event_id: Option<&str>) -> u64 {
-        let (id, frame) = self.request(endpoint, data, event_id);
+        let (id, frame) = self.request(endpoint, &data, event_id);
         self.try_send_message(Message::text(frame)).await;
         id
     }
 
-    fn request(&mut self, endpoint: &str, data: Value, event_id: Option<&str>) -> (u64, String) {
+    fn request(&mut self, endpoint: &str, data: &Value, event_id: Option<&str>) -> (u64, String) {
         let id = self.next_id;
         self.next_id += 1;
         let mut frame = json!({"id": id, "endpoint": endpoint, "data": data});

@@ -117,7 +117,11 @@ async fn v5_incognito_users_are_shown_to_themselves_the_owner_and_managers() {
         let event = client.event("social:sessionUpdated").await;
         assert_eq!(&shown(&event["data"]["session"]), expected);
     }
-    assert_eq!(count(&stack, "SELECT count(*) FROM event_log WHERE network_id = 'demo'").await, 4, "two texts of two changes");
+    assert_eq!(
+        count(&stack, "SELECT count(*) FROM event_log WHERE network_id = 'demo'").await,
+        4,
+        "two texts of two changes"
+    );
     // An incognito owner is known as the owner, and not as one who has joined.
     let own = create(&mut people.dave, yoga(Some(&event)), json!([])).await;
     people.dave.ask("social:joinSession", named(&own)).await;
