@@ -5,6 +5,7 @@ mod directory;
 mod end_to_end;
 mod ics;
 mod meeting;
+mod overload;
 mod presence;
 mod relay;
 mod relay_killed;

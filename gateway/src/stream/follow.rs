@@ -107,9 +107,9 @@ impl Follower {
     fn heed(&mut self, signal: Signal) {
         let mut log = self.stream.lock();
         match signal {
-            Signal::Bodies(epoch, events) if *epoch == **log.epoch() => log.add_bodies(events),
+            Signal::Bodies => {}
             Signal::Head(epoch, head) if *epoch == **log.epoch() => log.note_head(head),
-            Signal::Bodies(..) | Signal::Head(..) | Signal::Ask => self.ask_at = Some(Instant::now()),
+            Signal::Head(..) | Signal::Ask => self.ask_at = Some(Instant::now()),
         }
     }
 
