@@ -183,9 +183,9 @@ impl Reader {
         let in_flight = match in_flight {
             Ok(in_flight) => in_flight,
             Err(limit) => {
-            counter!("convene_requests_refused_total", "limit" => limit).increment(1);
-            answer_error(&self.socket, &tag, &Error::new(Code::TooFrequent, "too frequent requests"));
-            return self.limits.refused(Instant::now()).map_err(|Abusive| Close::Abusive);
+                counter!("convene_requests_refused_total", "limit" => limit).increment(1);
+                answer_error(&self.socket, &tag, &Error::new(Code::TooFrequent, "too frequent requests"));
+                return self.limits.refused(Instant::now()).map_err(|Abusive| Close::Abusive);
             }
         };
         match request {

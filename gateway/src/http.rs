@@ -94,9 +94,7 @@ impl IntoResponse for Refusal {
         };
         counter!("convene_upgrades_refused_total", "why" => why).increment(1);
         match self {
-            Self::Unauthorized => {
-                failure(StatusCode::UNAUTHORIZED, &Error::new(Code::Unauthorized, why))
-            }
+            Self::Unauthorized => failure(StatusCode::UNAUTHORIZED, &Error::new(Code::Unauthorized, why)),
             Self::Unavailable(_) => {
                 let mut response = failure(StatusCode::SERVICE_UNAVAILABLE, &Error::new(Code::Unavailable, why));
                 // Those who were refused together do not come back together.

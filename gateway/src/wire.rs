@@ -25,7 +25,9 @@ use bytes::{Buf as _, Bytes, buf::Chain};
 use futures::StreamExt as _;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf, ReadHalf, WriteHalf};
+use tokio::io::{
+    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader, ReadBuf, ReadHalf, WriteHalf,
+};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -44,6 +46,10 @@ use tokio_tungstenite::{
 /// A socket reads through a buffer of so many bytes. What tungstenite takes by default, 128 KiB, would be most of a socket's
 /// memory.
 const READ_BUFFER: usize = 1024;
+
+/// tungstenite takes so many bytes at once from that buffer, which is about a frame's header. It makes room for a large frame
+/// behind what it has taken of it; a rest of that room that a header fits into would keep all of it.
+const STEP: usize = 16;
 
 /// What is still read of a client that is being closed goes through a buffer of so many bytes.
 const DRAIN_BUFFER: usize = 4096;
@@ -97,11 +103,16 @@ impl Upgrade {
 async fn open(connection: Upgraded, max_message_bytes: usize) -> (Reader, Writer) {
     let (read_half, write_half) = tokio::io::split(TokioIo::new(connection));
     let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
+        .read_buffer_size(STEP)
         .write_buffer_size(0)
         .max_frame_size(Some(max_message_bytes))
         .max_message_size(Some(max_message_bytes));
-    let stream = WebSocketStream::from_raw_socket(Mute(read_half), Role::Server, Some(config)).await;
+    let stream = WebSocketStream::from_raw_socket(
+        Mute(BufReader::with_capacity(READ_BUFFER, read_half)),
+        Role::Server,
+        Some(config),
+    )
+    .await;
     (Reader { stream, last: None, has_failed: false }, Writer { connection: write_half, unwritten: None })
 }
 
@@ -196,7 +207,7 @@ fn frame(message: Message) -> Chain<Bytes, Bytes> {
 
 /// A connection on which tungstenite says nothing: its answers to pings and closes would fall between our own bytes.
 #[derive(Debug)]
-struct Mute(ReadHalf<TokioIo<Upgraded>>);
+struct Mute(BufReader<ReadHalf<TokioIo<Upgraded>>>);
 
 impl AsyncRead for Mute {
     fn poll_read(

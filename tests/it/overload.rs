@@ -13,8 +13,14 @@ mod presence;
 mod readers;
 
 use futures::{StreamExt as _, stream};
-use harness::{Client, Stack};
+use harness::{
+    Client, Connect, Stack,
+    eventually::{PATIENCE, PAUSE},
+    servers::nats_client,
+};
 use serde_json::{Value, json};
+use shared::bus::Subject;
+use tokio::time::Instant;
 
 /// What a socket costs at most beside what waits for it: measured at 8 KiB in a release build.
 const SOCKET_BYTES: u64 = 32 * 1024;
@@ -44,7 +50,7 @@ async fn crowd(stack: &Stack, user: &str, sockets: usize, receive_buffer: Option
                 Some(bytes) => connect.receive_buffer(bytes),
                 None => connect,
             };
-            let mut client = connect.open().await.expect("let in");
+            let mut client = open_again(connect).await;
             client.event("user_info").await;
             client
         })
@@ -53,19 +59,40 @@ async fn crowd(stack: &Stack, user: &str, sockets: usize, receive_buffer: Option
         .await
 }
 
+/// Opens a socket as clients do: one that is told to come again does.
+async fn open_again(connect: Connect) -> Client {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match connect.clone().open().await {
+            Ok(client) => return client,
+            Err(refused) => {
+                assert_eq!((refused.status, refused.retry_after.is_some()), (503, true), "{refused:?}");
+                assert!(Instant::now() < deadline, "it is never let in: {refused:?}");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
 /// Has an event told that has a number and so many bytes, in the way of every change.
 async fn tell(stack: &Stack, recipients: &[&str], number: usize, bytes: usize) {
     let recipients: Vec<String> = recipients.iter().map(|user| (*user).to_owned()).collect();
     let payload = json!({"number": number, "filler": "x".repeat(bytes)}).to_string();
-    sqlx::query(
+    let partition: i16 = sqlx::query_scalar(
         "INSERT INTO outbox (partition, network_id, recipients, name, payload, size)
-         SELECT partition, id, $1, 'meeting:onMeetingUpdated', $2, octet_length($2) FROM networks WHERE id = 'demo'",
+         SELECT partition, id, $1, 'meeting:onMeetingUpdated', $2, octet_length($2) FROM networks WHERE id = 'demo'
+         RETURNING partition",
     )
     .bind(recipients)
     .bind(payload)
-    .execute(&mut stack.database().await)
+    .fetch_one(&mut stack.database().await)
     .await
     .expect("written");
+    // Without this the relay looks only after a while.
+    let bus = nats_client(&stack.servers.nats_url).await.expect("NATS");
+    let wake = Subject::wake(partition.unsigned_abs());
+    bus.publish(wake.as_str().to_owned(), "".into()).await.expect("published");
+    bus.flush().await.expect("flushed");
 }
 
 /// The numbers of events that were told.

@@ -94,7 +94,9 @@ impl Connect {
         }
         let tcp = tcp.connect(self.address).await.expect("the gateway listens");
         match client_async(request, tcp).await {
-            Ok((socket, _)) => Ok(Client { socket, events: VecDeque::new(), answers: VecDeque::new(), pong: None, next_id: 1 }),
+            Ok((socket, _)) => {
+                Ok(Client { socket, events: VecDeque::new(), answers: VecDeque::new(), pong: None, next_id: 1 })
+            }
             Err(tungstenite::Error::Http(response)) => Err(Refused {
                 status: response.status().as_u16(),
                 retry_after: response

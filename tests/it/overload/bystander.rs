@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use harness::Client;
 use serde_json::json;
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{sync::oneshot, task::JoinHandle, time::MissedTickBehavior};
 
 use super::code;
 
@@ -24,6 +24,8 @@ impl Bystander {
         let (leave, mut left) = oneshot::channel();
         let task = tokio::spawn(async move {
             let mut pace = tokio::time::interval(PACE);
+            // After a pause it asks no faster than before.
+            pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut answered = 0;
             while left.try_recv().is_err() {
                 pace.tick().await;

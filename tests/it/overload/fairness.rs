@@ -7,7 +7,7 @@ use harness::{Client, Stack, eventually};
 use serde_json::json;
 use sqlx::Executor as _;
 
-use super::{bystander::Bystander, code, meeting};
+use super::{bystander::Bystander, code, meeting, open_again};
 
 /// A network with a user and a room, beside `demo`.
 pub async fn other_network(stack: &Stack) {
@@ -35,7 +35,7 @@ pub async fn slow_creations(stack: &Stack, seconds: f64) {
 pub async fn hogs(stack: &Stack, sockets: usize) -> Vec<Client> {
     let mut hogs = Vec::new();
     for n in 0..sockets {
-        let mut hog = stack.connect_as(0, "hugo", "hog", &n.to_string()).open().await.expect("let in");
+        let mut hog = open_again(stack.connect_as(0, "hugo", "hog", &n.to_string())).await;
         hog.event("user_info").await;
         hogs.push(hog);
     }

@@ -18,7 +18,8 @@ const MOST: usize = 262_144;
 
 /// A request of exactly so many bytes.
 fn request(bytes: usize) -> String {
-    format!("{:bytes$}", r#"{"id":1,"endpoint":"testVersionNotSupported"}"#)
+    let request = r#"{"id":1,"endpoint":"testVersionNotSupported"}"#;
+    format!("{request}{}", " ".repeat(bytes - request.len()))
 }
 
 fn fragment(text: &str, is_first: bool, is_last: bool) -> Message {

@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use harness::{Stack, process::resident};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     BUS_BYTES, SLACK, SOCKET_BYTES,
@@ -38,7 +38,10 @@ async fn large_requests_that_wait_take_bounded_memory_on_both_sides_of_the_bus()
     large["filler"] = Value::from("x".repeat(FILLER));
     let sending = hogs.iter_mut().map(|hog| async {
         for _ in 0..REQUESTS {
-            hog.send("meeting:createMeeting", large.clone(), None).await;
+            let request = json!({"id": 1, "endpoint": "meeting:createMeeting", "data": large}).to_string();
+            if !hog.try_send_message(tokio_tungstenite::tungstenite::Message::text(request)).await {
+                panic!("DEBUG closed {:?}", hog.closed().await);
+            }
         }
     });
     join_all(sending).await;
