@@ -16,10 +16,8 @@ use futures::{StreamExt as _, stream};
 use harness::{
     Client, Connect, Stack,
     eventually::{PATIENCE, PAUSE},
-    servers::nats_client,
 };
 use serde_json::{Value, json};
-use shared::bus::Subject;
 use tokio::time::Instant;
 
 /// What a socket costs at most beside what waits for it: measured at 8 KiB in a release build.
@@ -74,25 +72,9 @@ async fn open_again(connect: Connect) -> Client {
     }
 }
 
-/// Has an event told that has a number and so many bytes, in the way of every change.
+/// Has an event told that has a number and so many bytes.
 async fn tell(stack: &Stack, recipients: &[&str], number: usize, bytes: usize) {
-    let recipients: Vec<String> = recipients.iter().map(|user| (*user).to_owned()).collect();
-    let payload = json!({"number": number, "filler": "x".repeat(bytes)}).to_string();
-    let partition: i16 = sqlx::query_scalar(
-        "INSERT INTO outbox (partition, network_id, recipients, name, payload, size)
-         SELECT partition, id, $1, 'meeting:onMeetingUpdated', $2, octet_length($2) FROM networks WHERE id = 'demo'
-         RETURNING partition",
-    )
-    .bind(recipients)
-    .bind(payload)
-    .fetch_one(&mut stack.database().await)
-    .await
-    .expect("written");
-    // Without this the relay looks only after a while.
-    let bus = nats_client(&stack.servers.nats_url).await.expect("NATS");
-    let wake = Subject::wake(partition.unsigned_abs());
-    bus.publish(wake.as_str().to_owned(), "".into()).await.expect("published");
-    bus.flush().await.expect("flushed");
+    stack.tell(recipients, &json!({"number": number, "filler": "x".repeat(bytes)})).await;
 }
 
 /// The numbers of events that were told.

@@ -5,6 +5,7 @@
 //! | `idle` | memory of the gateway's process for an idle authenticated socket | bound: 8 KiB |
 //! | `joins` | joins a second, on one session and over 1,000 | the bare statement in the same run |
 //! | `latency` | a request that does nothing, from the client's frame to its answer | a bare NATS request in the same run |
+//! | `overload` | memory of a gateway's and a worker's process with sockets that are idle, do not read, or flood | what the settings allow |
 //! | `slots` | time slots of a month, from the client's frame to its answer, among 1.2 million participants | the bare statement in the same run |
 //!
 //! These machines are noisy, so nothing here passes or fails: it prints what it measured and the bound beside it.
@@ -14,6 +15,7 @@
 mod idle;
 mod joins;
 mod latency;
+mod overload;
 mod slots;
 
 use std::{fmt, time::Duration};
@@ -33,6 +35,11 @@ async fn main() {
     }
     if wanted("latency") {
         println!("{}", latency::measure(5_000).await);
+    }
+    if wanted("overload") {
+        for figure in overload::measure(1_000).await {
+            println!("{figure}");
+        }
     }
     if wanted("slots") {
         for figure in slots::measure(500).await {

@@ -3,6 +3,7 @@
 use futures::future::join_all;
 use harness::{Stack, process::resident};
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 
 use super::{
     BUS_BYTES, SLACK, SOCKET_BYTES,
@@ -39,8 +40,8 @@ async fn large_requests_that_wait_take_bounded_memory_on_both_sides_of_the_bus()
     let sending = hogs.iter_mut().map(|hog| async {
         for _ in 0..REQUESTS {
             let request = json!({"id": 1, "endpoint": "meeting:createMeeting", "data": large}).to_string();
-            if !hog.try_send_message(tokio_tungstenite::tungstenite::Message::text(request)).await {
-                panic!("DEBUG closed {:?}", hog.closed().await);
+            if !hog.try_send_message(Message::text(request)).await {
+                panic!("closed with {:?}", hog.closed().await);
             }
         }
     });

@@ -7,7 +7,7 @@ use super::{
     BUS_BYTES, OUTBOX_BYTES, SLACK, SOCKET_BYTES, STREAM_BYTES, bystander::Bystander, crowd, mib, numbers, tell,
 };
 
-const READERS: usize = 200;
+const READERS: usize = 150;
 
 /// Close to the largest that an event may be.
 const EVENT_BYTES: usize = 480 * 1024;
@@ -62,7 +62,6 @@ async fn hundreds_that_do_not_read_are_closed_with_4008_share_what_waits_for_the
     assert_eq!(numbers(&events), (0..told as u64).collect::<Vec<_>>(), "the bystander was told everything, in order");
 
     let bound = READERS as u64 * SOCKET_BYTES + 2 * OUTBOX_BYTES + STREAM_BYTES + BUS_BYTES + SLACK;
-    eprintln!("DEBUG peaks {peaks:?} told {told} bound {bound}");
     let [first, second] = peaks[..] else { panic!("two rounds") };
     assert!(first < bound, "{:.1} MiB beyond an idle pod; bound {:.1}", mib(first), mib(bound));
     assert!(second < bound, "again: {:.1} MiB beyond an idle pod; bound {:.1}", mib(second), mib(bound));
@@ -85,7 +84,6 @@ async fn an_idle_socket_keeps_nothing_of_the_largest_that_it_was_sent_and_has_se
     }
     let kept = resident(process).saturating_sub(before);
     let bound = STREAM_BYTES + BUS_BYTES + SLACK;
-    eprintln!("DEBUG kept {kept} bound {bound}");
     assert!(kept < bound, "{:.1} MiB beyond before; bound {:.1}", mib(kept), mib(bound));
 }
 
