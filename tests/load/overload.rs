@@ -68,7 +68,7 @@ pub async fn measure(sockets: usize) -> Vec<Figure> {
         while seen < slow {
             stack.tell(&["bob", "dave"], &json!({"filler": "x".repeat(EVENT_BYTES)})).await;
             for _ in 0..10 {
-                tokio::time::sleep(harness::eventually::PAUSE).await;
+                tokio::time::sleep(eventually::PAUSE).await;
                 peaks = [0, 1].map(|n| peaks[n].max(resident(processes[n])));
             }
             seen = closed().await;
@@ -86,7 +86,7 @@ pub async fn measure(sockets: usize) -> Vec<Figure> {
     loop {
         tokio::select! {
             _ = &mut flooded => break,
-            () = tokio::time::sleep(harness::eventually::PAUSE) => {
+            () = tokio::time::sleep(eventually::PAUSE) => {
                 peaks = [0, 1].map(|n| peaks[n].max(resident(processes[n])));
             }
         }

@@ -54,7 +54,8 @@ pub fn hogs_meeting(subject: &str, description: &str) -> serde_json::Value {
 async fn a_network_whose_requests_are_endlessly_slow_leaves_the_others_slots_and_connections() {
     let stack = Stack::builder().processes().gateway_arg("--request-timeout=6s").start().await;
     other_network(&stack).await;
-    slow_creations(&stack, 1.5).await;
+    // Longer than anybody waits for a connection.
+    slow_creations(&stack, 3.0).await;
     let bystander = Bystander::watch(stack.client(0, "carol").await);
     let mut hogs = hogs(&stack, 8).await;
     for hog in &mut hogs {
