@@ -9,7 +9,7 @@ use std::{
     future::poll_fn,
     io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use axum::{
@@ -46,10 +46,6 @@ use tokio_tungstenite::{
 /// A socket reads through a buffer of so many bytes. What tungstenite takes by default, 128 KiB, would be most of a socket's
 /// memory.
 const READ_BUFFER: usize = 1024;
-
-/// tungstenite takes so many bytes at once from that buffer, which is about a frame's header. It makes room for a large frame
-/// behind what it has taken of it; a rest of that room that a header fits into would keep all of it.
-const STEP: usize = 16;
 
 /// What is still read of a client that is being closed goes through a buffer of so many bytes.
 const DRAIN_BUFFER: usize = 4096;
@@ -103,16 +99,11 @@ impl Upgrade {
 async fn open(connection: Upgraded, max_message_bytes: usize) -> (Reader, Writer) {
     let (read_half, write_half) = tokio::io::split(TokioIo::new(connection));
     let config = WebSocketConfig::default()
-        .read_buffer_size(STEP)
+        .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
         .max_frame_size(Some(max_message_bytes))
         .max_message_size(Some(max_message_bytes));
-    let stream = WebSocketStream::from_raw_socket(
-        Mute(BufReader::with_capacity(READ_BUFFER, read_half)),
-        Role::Server,
-        Some(config),
-    )
-    .await;
+    let stream = WebSocketStream::from_raw_socket(Mute::new(read_half), Role::Server, Some(config)).await;
     (Reader { stream, last: None, has_failed: false }, Writer { connection: write_half, unwritten: None })
 }
 
@@ -130,8 +121,8 @@ impl Reader {
     pub async fn next(&mut self) -> Option<Received<Message>> {
         let message = poll_fn(|context| {
             let polled = self.stream.poll_next_unpin(context);
-            // tungstenite has made its buffer ready to read on. While somebody holds what lay in it, it takes a new one of
-            // the first size; else it would keep the old one, as large as the largest frame, for as long as the socket lives.
+            // tungstenite has made its buffer ready to read on. While somebody holds the frame that filled it, it takes a new
+            // one of the first size; else it would keep the old one, as large as the largest frame, as long as the socket lives.
             self.last = None;
             polled
         })
@@ -145,6 +136,11 @@ impl Reader {
         message
     }
 
+    /// When the client's last byte came. A large frame may be under way for long, and no pong passes it.
+    pub fn heard(&self) -> Instant {
+        self.stream.get_ref().heard
+    }
+
     /// Reads and drops whatever comes, until the client has closed: a connection that is dropped with something unread is
     /// reset, and then the client never sees what was last written to it.
     pub async fn run_dry(mut self) {
@@ -154,7 +150,7 @@ impl Reader {
             }
         }
         // What comes now are no frames.
-        let mut connection = self.stream.into_inner().0;
+        let mut connection = self.stream.into_inner().connection;
         let mut buffer = vec![0; DRAIN_BUFFER];
         while let Ok(1..) = connection.read(&mut buffer).await {}
     }
@@ -205,17 +201,85 @@ fn frame(message: Message) -> Chain<Bytes, Bytes> {
     Bytes::from(header).chain(frame.into_payload())
 }
 
-/// A connection on which tungstenite says nothing: its answers to pings and closes would fall between our own bytes.
+/// A connection on which tungstenite says nothing: its answers to pings and closes would fall between our own bytes. And it
+/// hears of one frame at a time, so that nothing lies behind a large frame in its buffer that would keep all of it.
 #[derive(Debug)]
-struct Mute(BufReader<ReadHalf<TokioIo<Upgraded>>>);
+struct Mute {
+    connection: BufReader<ReadHalf<TokioIo<Upgraded>>>,
+    frames: Frames,
+    heard: Instant,
+}
+
+impl Mute {
+    fn new(connection: ReadHalf<TokioIo<Upgraded>>) -> Self {
+        let connection = BufReader::with_capacity(READ_BUFFER, connection);
+        Self { connection, frames: Frames::default(), heard: Instant::now() }
+    }
+}
 
 impl AsyncRead for Mute {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Self { connection, frames, heard } = self.get_mut();
+        let came = ready!(Pin::new(&mut *connection).poll_fill_buf(context))?;
+        let part = &came[..came.len().min(frames.most()).min(buffer.remaining())];
+        if !part.is_empty() {
+            *heard = Instant::now();
+        }
+        buffer.put_slice(part);
+        frames.pass(part);
+        let passed = part.len();
+        Pin::new(connection).consume(passed);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Where frames begin and end (RFC 6455, 5.2). Judges nothing.
+#[derive(Debug, Default)]
+struct Frames {
+    header: [u8; 14],
+    /// So much of the header has passed.
+    passed: usize,
+    /// So much of the payload has not.
+    payload: usize,
+}
+
+impl Frames {
+    /// So many bytes of the same part, header or payload, are still to come; never 0.
+    fn most(&self) -> usize {
+        if self.payload > 0 { self.payload } else { self.header_bytes() - self.passed }
+    }
+
+    /// Notes bytes, at most [`Frames::most`].
+    fn pass(&mut self, bytes: &[u8]) {
+        if self.payload > 0 {
+            self.payload -= bytes.len();
+            return;
+        }
+        self.header[self.passed..self.passed + bytes.len()].copy_from_slice(bytes);
+        self.passed += bytes.len();
+        if self.passed == self.header_bytes() {
+            let length = match self.header[1] & 0x7f {
+                126 => u64::from(u16::from_be_bytes([self.header[2], self.header[3]])),
+                127 => self.header[2..10].iter().fold(0, |length, byte| length << 8 | u64::from(*byte)),
+                length => u64::from(length),
+            };
+            self.payload = usize::try_from(length).unwrap_or(usize::MAX);
+            self.passed = 0;
+        }
+    }
+
+    /// How long the header is, as far as that is known.
+    fn header_bytes(&self) -> usize {
+        if self.passed < 2 {
+            return 2;
+        }
+        let length = match self.header[1] & 0x7f {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        };
+        let mask = if self.header[1] & 0x80 == 0 { 0 } else { 4 };
+        2 + length + mask
     }
 }
 
@@ -236,6 +300,31 @@ impl AsyncWrite for Mute {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Passes everything, and returns the parts that it came in.
+    fn parts(mut bytes: &[u8]) -> Vec<usize> {
+        let mut frames = Frames::default();
+        let mut parts = Vec::new();
+        while !bytes.is_empty() {
+            let (part, rest) = bytes.split_at(frames.most().min(bytes.len()));
+            frames.pass(part);
+            parts.push(part.len());
+            bytes = rest;
+        }
+        parts
+    }
+
+    #[test]
+    fn frames_of_every_kind_of_length_end_where_they_end() {
+        let close = [0x88, 0x80, 1, 2, 3, 4];
+        let short = [&[0x81, 0x83, 1, 2, 3, 4][..], b"abc"].concat();
+        let medium = [&[0x81, 0xfe, 1, 0, 1, 2, 3, 4][..], &[b'x'; 256]].concat();
+        let long = [&[0x81, 0x7f, 0, 0, 0, 0, 0, 1, 0, 0][..], &[b'x'; 65_536]].concat();
+        let all = [&close[..], &short, &medium, &long, &close].concat();
+        assert_eq!(parts(&all), [2, 4, 2, 4, 3, 2, 6, 256, 2, 8, 65_536, 2, 4]);
+        let endless = [&[0x81, 0xff][..], &[0xff; 8], &[0; 4], b"abc"].concat();
+        assert_eq!(parts(&endless), [2, 12, 3]);
+    }
 
     #[test]
     fn a_message_is_written_from_where_it_lies() {
