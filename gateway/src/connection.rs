@@ -99,7 +99,6 @@ struct Reader {
     socket: Arc<Socket>,
     limits: Limits,
     is_supported: bool,
-    heard: Instant,
     ping_at: Instant,
     expires_at: Instant,
     retires_at: Option<Instant>,
@@ -114,7 +113,6 @@ impl Reader {
             socket: admitted.socket().clone(),
             limits: Limits::new(config.rate_limit, config.rate_burst),
             is_supported: admitted.is_supported,
-            heard: now,
             ping_at: now + config.ping_interval,
             expires_at: admitted.expires_at,
             retires_at: config.max_connection_age.map(|age| now + age.mul_f64(rand::random_range(0.8..=1.2))),
@@ -129,7 +127,6 @@ impl Reader {
                 message = self.wire.next() => match message {
                     Some(Ok(Message::Close(close))) => return Ended::Left(close.filter(|close| close.code.is_allowed())),
                     Some(Ok(message)) => {
-                        self.heard = Instant::now();
                         if let Err(close) = self.hear(message) {
                             self.socket.end(close);
                         }
@@ -212,7 +209,7 @@ impl Reader {
         }
         if now >= self.ping_at {
             self.ping_at = now + ping_interval;
-            if now.duration_since(self.heard) >= ping_interval * 2 {
+            if now.duration_since(self.wire.heard()) >= ping_interval * 2 {
                 self.socket.end(Close::Silent);
             } else {
                 self.socket.outbox.ping();

@@ -25,8 +25,12 @@ use bytes::{Buf as _, Bytes, buf::Chain};
 use futures::StreamExt as _;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::{
-    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader, ReadBuf, ReadHalf, WriteHalf,
+use tokio::{
+    io::{
+        AsyncBufRead as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader, ReadBuf, ReadHalf,
+        WriteHalf,
+    },
+    time::Instant,
 };
 use tokio_tungstenite::{
     WebSocketStream,
@@ -176,7 +180,9 @@ impl Writer {
     }
 
     async fn finish(&mut self) -> io::Result<()> {
-        while let Some(unwritten) = self.unwritten.as_mut().filter(|unwritten| unwritten.has_remaining()) {
+        while let Some(unwritten) = &mut self.unwritten
+            && unwritten.has_remaining()
+        {
             if self.connection.write_buf(unwritten).await? == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }

@@ -66,7 +66,9 @@ impl Share {
     /// # Errors
     /// As [`Share::take`].
     pub(crate) async fn begin(&self) -> Result<Lease, Error> {
-        Ok(self.take().await?.with_transaction().await?)
+        let mut lease = self.take().await?;
+        lease.begin_transaction().await?;
+        Ok(lease)
     }
 }
 

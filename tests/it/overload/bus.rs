@@ -7,7 +7,7 @@ use shared::{
     internal::{Head, Heads, Moved},
 };
 
-use super::{bystander::Bystander, numbers, tell};
+use super::{numbers, tell};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_full_subscription_loses_is_counted_and_everybody_is_told_all_the_same() {
@@ -19,11 +19,9 @@ async fn what_a_full_subscription_loses_is_counted_and_everybody_is_told_all_the
         .start()
         .await;
     let mut bob = stack.client(0, "bob").await;
-    let carol = stack.client(0, "carol").await;
+    let mut carol = stack.client(0, "carol").await;
     tell(&stack, &["bob", "carol"], 0, 10).await;
     bob.event("meeting:onMeetingUpdated").await;
-    let bystander = Bystander::watch(carol);
-
     let network: (String, i16) = sqlx::query_as("SELECT epoch, partition FROM networks WHERE id = 'demo'")
         .fetch_one(&mut stack.database().await)
         .await
@@ -57,7 +55,6 @@ async fn what_a_full_subscription_loses_is_counted_and_everybody_is_told_all_the
     for number in 1..=3 {
         assert_eq!(numbers(&[bob.event("meeting:onMeetingUpdated").await]), [number]);
     }
-    let mut carol = bystander.leave().await;
     for number in 0..=3 {
         assert_eq!(numbers(&[carol.event("meeting:onMeetingUpdated").await]), [number]);
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use futures::future::join_all;
 use harness::{Client, Refused, Stack, eventually};
 
-use super::{OPENING, bystander::Bystander, crowd};
+use super::{bystander::Bystander, crowd};
 
 /// What [`gateway::admission::HANDSHAKES`] says.
 const HANDSHAKES: usize = gateway::admission::HANDSHAKES;
@@ -22,7 +22,7 @@ async fn so_many_handshakes_run_at_once_and_whoever_waits_two_seconds_is_503() {
     let mut carol = stack.client(0, "carol").await;
     // Nobody answers what the handshakes ask.
     stack.workers[0].signal("STOP").await;
-    let (refusals, mut refused) = tokio::sync::mpsc::unbounded_channel();
+    let (refusals, mut refused) = tokio::sync::mpsc::channel(HANDSHAKES + 40);
     let opening: Vec<_> = (0..HANDSHAKES + 40)
         .map(|n| {
             let connect = stack.connect_as(0, "bob", "demo", &n.to_string());
@@ -30,7 +30,7 @@ async fn so_many_handshakes_run_at_once_and_whoever_waits_two_seconds_is_503() {
             tokio::spawn(async move {
                 let opened = connect.open().await;
                 if let Err(refused) = &opened {
-                    let _ = refusals.send(refused.clone());
+                    let _ = refusals.send(refused.clone()).await;
                 }
                 opened
             })
@@ -120,5 +120,4 @@ async fn who_is_told_that_the_pod_is_full_keeps_the_socket_that_it_has_elsewhere
             held.no_event().await;
         }
     }
-    assert!(OPENING < HANDSHAKES);
 }

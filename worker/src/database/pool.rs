@@ -129,18 +129,22 @@ type Transactions = <Postgres as sqlx::Database>::TransactionManager;
 impl Lease {
     /// Takes a connection from the pool.
     pub(crate) async fn take(pool: &Pool) -> sqlx::Result<Self> {
-        pool.get().await.map(|connection| Self { connection: Some(connection), turn: None }).map_err(|error| match error {
-            PoolError::Backend(error) => error,
-            PoolError::Closed => sqlx::Error::PoolClosed,
-            PoolError::Timeout(_) | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
-                sqlx::Error::PoolTimedOut
-            }
-        })
+        pool.get().await.map(|connection| Self { connection: Some(connection), turn: None }).map_err(
+            |error| match error {
+                PoolError::Backend(error) => error,
+                PoolError::Closed => sqlx::Error::PoolClosed,
+                PoolError::Timeout(_) | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
+                    sqlx::Error::PoolTimedOut
+                }
+            },
+        )
     }
 
     /// Takes a connection from the pool and begins a transaction on it.
     pub(crate) async fn begin(pool: &Pool) -> sqlx::Result<Self> {
-        Self::take(pool).await?.with_transaction().await
+        let mut lease = Self::take(pool).await?;
+        lease.begin_transaction().await?;
+        Ok(lease)
     }
 
     /// For somebody whose turn it is until the connection is given back.
@@ -150,9 +154,8 @@ impl Lease {
     }
 
     /// Begins a transaction.
-    pub(crate) async fn with_transaction(mut self) -> sqlx::Result<Self> {
-        Transactions::begin(self.connection(), None).await?;
-        Ok(self)
+    pub(crate) async fn begin_transaction(&mut self) -> sqlx::Result<()> {
+        Transactions::begin(self.connection(), None).await
     }
 
     /// The connection.
