@@ -1,4 +1,18 @@
 //! Everything before an upgrade is accepted: the token, room, `user_info`, the claim. In that order.
+//!
+//! | excess | outcome |
+//! | --- | --- |
+//! | no valid token | 401, before anybody is asked |
+//! | more than [`HANDSHAKES`] at once | waits 2 s for a place, then 503 |
+//! | more sockets than `max-connections` | 503; those of the last place that came at the same moment: accepted, 4013 |
+//! | workers or presence that do not answer | 503 |
+//!
+//! Every 503 has a Retry-After of 1 to 5 s.
+//!
+//! | metric | counts |
+//! | --- | --- |
+//! | `convene_handshakes` | those that run |
+//! | `convene_upgrades_refused_total` `{why}` | 401 and 503, of calendar files too |
 
 use std::{
     sync::Arc,
@@ -6,14 +20,17 @@ use std::{
 };
 
 use axum::http::HeaderMap;
-use metrics::counter;
+use metrics::{counter, gauge};
 use serde_json::value::RawValue;
 use shared::{
     api::{Close, Code, Error},
     internal::{Connect, Connected, Control, Partition, Position},
     presence::{BEAT, Claim, Place},
 };
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::SemaphorePermit,
+    time::{Instant, timeout},
+};
 
 use crate::{
     Gateway,
@@ -124,9 +141,7 @@ pub async fn admit(
     hello: Hello,
     protocol: &'static dyn Protocol,
 ) -> Result<Admitted, Refusal> {
-    let _handshake = timeout(HANDSHAKE_PATIENCE, gateway.handshakes.acquire())
-        .await
-        .map_err(|_| Refusal::Unavailable("too many handshakes at once"))?;
+    let _handshake = Handshake::begin(&gateway).await?;
     if !gateway.takes_sockets() {
         return Err(Refusal::Unavailable("the pod is going away"));
     }
@@ -160,6 +175,10 @@ pub async fn admit(
         // The drain may have closed the last socket that it knew of before this one was known.
         socket.outbox.end(Ending::WhenIdle(Close::GoingAway));
     }
+    if socket.outbox.ending().is_some() {
+        // Its pod is full or goes away: it is told so, and takes nothing from a socket that the session has elsewhere.
+        return Ok(admitted);
+    }
     match gateway.presence.claim(socket.entry(&gateway.pod)).await {
         Ok(Claim::Granted(None)) => (),
         Ok(Claim::Granted(Some(before))) => replace(&gateway, &before, &socket).await,
@@ -170,6 +189,29 @@ pub async fn admit(
         }
     }
     Ok(admitted)
+}
+
+/// One of the places for handshakes, given back when dropped.
+struct Handshake<'a> {
+    _place: SemaphorePermit<'a>,
+}
+
+impl<'a> Handshake<'a> {
+    async fn begin(gateway: &'a Gateway) -> Result<Self, Refusal> {
+        match timeout(HANDSHAKE_PATIENCE, gateway.handshakes.acquire()).await {
+            Ok(Ok(_place)) => {
+                gauge!("convene_handshakes").increment(1);
+                Ok(Self { _place })
+            }
+            _ => Err(Refusal::Unavailable("too many handshakes at once")),
+        }
+    }
+}
+
+impl Drop for Handshake<'_> {
+    fn drop(&mut self) {
+        gauge!("convene_handshakes").decrement(1);
+    }
 }
 
 async fn connect(gateway: &Gateway, verified: &Verified) -> Result<Connected, Refusal> {

@@ -244,7 +244,7 @@ impl Perch {
                         return Found::Came(position);
                     }
                 }
-                Next::Ping => {}
+                Next::Ping | Next::Pong(_) => {}
                 Next::Empty => self.socket.outbox.changed().await,
                 Next::End(_) => return Found::Anew,
             }

@@ -4,17 +4,13 @@
 //! catching up with the network's events, which is over after a moment. Whoever wants the socket closed says so to its
 //! [`Outbox`](crate::outbox::Outbox); only this module closes.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
-use futures::{
-    SinkExt, StreamExt, future,
-    stream::{SplitSink, SplitStream},
-};
+use futures::future;
 use metrics::counter;
 use shared::api::{Close, Code, Error};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes, protocol::CloseFrame};
 
 use crate::{
     Gateway,
@@ -25,6 +21,7 @@ use crate::{
     outbox::{Ending, Next},
     stream::{Start, catch_up},
     transport::{Incoming, event_id},
+    wire,
 };
 
 /// After the close frame the client's last words are read and dropped for so long: closing before they are read would
@@ -39,11 +36,10 @@ const CATCHING_UP: Duration = Duration::from_secs(20);
 const FLUSHING: Duration = Duration::from_secs(5);
 
 /// Serves a client until the socket is closed.
-pub async fn run(web_socket: WebSocket, gateway: Arc<Gateway>, mut admitted: Admitted) {
+pub async fn run(reader: wire::Reader, writer: wire::Writer, gateway: Arc<Gateway>, mut admitted: Admitted) {
     let socket = admitted.socket().clone();
-    let (sink, stream) = web_socket.split();
-    let mut writer = Writer { sink, socket: socket.clone() };
-    let mut reader = Reader::new(stream, gateway.clone(), &admitted);
+    let mut writer = Writer { wire: writer, socket: socket.clone() };
+    let mut reader = Reader::new(reader, gateway.clone(), &admitted);
     let (welcome, last_event_id) = (admitted.welcome.take(), admitted.last_event_id.take());
     let ended = tokio::select! {
         ended = reader.run() => ended,
@@ -53,14 +49,14 @@ pub async fn run(web_socket: WebSocket, gateway: Arc<Gateway>, mut admitted: Adm
     };
     match ended {
         Ended::Gone => counter!("convene_sockets_closed_total", "code" => "gone").increment(1),
-        Ended::Left => {
+        Ended::Left(close) => {
             counter!("convene_sockets_closed_total", "code" => "left").increment(1);
             // Its close frame is answered: without that the client would take the connection for broken.
-            let _ = timeout(CLOSING, writer.sink.close()).await;
+            let _ = timeout(CLOSING, writer.wire.send(Message::Close(close))).await;
         }
         Ended::Closing(close) => {
             counter!("convene_sockets_closed_total", "code" => close.code().to_string()).increment(1);
-            Box::pin(hang_up(writer, reader.stream, close)).await;
+            Box::pin(hang_up(writer, reader.wire, close)).await;
         }
     }
     // Until here the pod does not stop, and the session is this socket's.
@@ -91,34 +87,32 @@ pub const CLOSE_PATIENCE: Duration = FLUSHING.saturating_add(CLOSING.saturating_
 enum Ended {
     /// The connection broke.
     Gone,
-    /// The client closed it.
-    Left,
+    /// The client closed it, with this.
+    Left(Option<CloseFrame>),
     /// The socket is to be closed with this code.
     Closing(Close),
 }
 
 struct Reader {
-    stream: SplitStream<WebSocket>,
+    wire: wire::Reader,
     gateway: Arc<Gateway>,
     socket: Arc<Socket>,
     limits: Limits,
     is_supported: bool,
-    heard: Instant,
     ping_at: Instant,
     expires_at: Instant,
     retires_at: Option<Instant>,
 }
 
 impl Reader {
-    fn new(stream: SplitStream<WebSocket>, gateway: Arc<Gateway>, admitted: &Admitted) -> Self {
+    fn new(wire: wire::Reader, gateway: Arc<Gateway>, admitted: &Admitted) -> Self {
         let config = &gateway.config;
         let now = Instant::now();
         Self {
-            stream,
+            wire,
             socket: admitted.socket().clone(),
             limits: Limits::new(config.rate_limit, config.rate_burst),
             is_supported: admitted.is_supported,
-            heard: now,
             ping_at: now + config.ping_interval,
             expires_at: admitted.expires_at,
             retires_at: config.max_connection_age.map(|age| now + age.mul_f64(rand::random_range(0.8..=1.2))),
@@ -130,16 +124,14 @@ impl Reader {
         loop {
             let wake_at = self.retires_at.map_or(self.ping_at, |at| at.min(self.ping_at)).min(self.expires_at);
             tokio::select! {
-                message = self.stream.next() => match message {
+                message = self.wire.next() => match message {
+                    Some(Ok(Message::Close(close))) => return Ended::Left(close.filter(|close| close.code.is_allowed())),
                     Some(Ok(message)) => {
-                        self.heard = Instant::now();
-                        match self.hear(message) {
-                            Ok(()) => (),
-                            Err(Some(close)) => self.socket.end(close),
-                            Err(None) => return Ended::Left,
+                        if let Err(close) = self.hear(message) {
+                            self.socket.end(close);
                         }
                     }
-                    Some(Err(error)) => match close_for(error) {
+                    Some(Err(error)) => match close_for(&error) {
                         Some(close) => return Ended::Closing(close),
                         None => return Ended::Gone,
                     },
@@ -150,25 +142,25 @@ impl Reader {
         }
     }
 
-    /// Handles a message. An error closes the socket, with a code unless the client closed it.
-    fn hear(&mut self, message: Message) -> Result<(), Option<Close>> {
+    /// Handles a message. An error closes the socket.
+    fn hear(&mut self, message: Message) -> Result<(), Close> {
+        if let Message::Ping(said) = message {
+            self.socket.outbox.pong(said);
+            return Ok(());
+        }
         if self.socket.outbox.ending().is_some() {
-            // Read no more requests; but a client that closes by itself need not be waited for.
-            return if matches!(message, Message::Close(_)) { Err(None) } else { Ok(()) };
+            // Read no more requests.
+            return Ok(());
         }
         match message {
-            Message::Text(text) => self.hear_text(text.as_str().len(), text).map_err(Some),
-            Message::Binary(_) => Err(Some(Close::BinaryFrame)),
-            Message::Close(_) => Err(None),
-            Message::Ping(_) | Message::Pong(_) => Ok(()),
+            Message::Text(text) => self.hear_text(text),
+            Message::Binary(_) => Err(Close::BinaryFrame),
+            _ => Ok(()),
         }
     }
 
-    fn hear_text(&mut self, bytes: usize, text: Utf8Bytes) -> Result<(), Close> {
+    fn hear_text(&mut self, text: Utf8Bytes) -> Result<(), Close> {
         let config = &self.gateway.config;
-        if bytes > config.max_frame_bytes {
-            return Err(Close::FrameTooLarge);
-        }
         let (request, tag) = match self.socket.protocol.read(text) {
             Incoming::Request(request) => {
                 self.limits.well_formed();
@@ -180,12 +172,18 @@ impl Reader {
                 (Err(error), tag)
             }
         };
-        let in_flight =
-            if self.limits.allows_request() { self.socket.begin_request(config.max_in_flight.get()) } else { None };
-        let Some(in_flight) = in_flight else {
-            counter!("convene_requests_refused_total").increment(1);
-            answer_error(&self.socket, &tag, &Error::new(Code::TooFrequent, "too frequent requests"));
-            return self.limits.refused(Instant::now()).map_err(|Abusive| Close::Abusive);
+        let in_flight = if self.limits.allows_request() {
+            self.socket.begin_request(config.max_in_flight.get()).ok_or("in flight")
+        } else {
+            Err("rate")
+        };
+        let in_flight = match in_flight {
+            Ok(in_flight) => in_flight,
+            Err(limit) => {
+                counter!("convene_requests_refused_total", "limit" => limit).increment(1);
+                answer_error(&self.socket, &tag, &Error::new(Code::TooFrequent, "too frequent requests"));
+                return self.limits.refused(Instant::now()).map_err(|Abusive| Close::Abusive);
+            }
         };
         match request {
             Err(error) => answer_error(&self.socket, &tag, &error),
@@ -211,7 +209,7 @@ impl Reader {
         }
         if now >= self.ping_at {
             self.ping_at = now + ping_interval;
-            if now.duration_since(self.heard) >= ping_interval * 2 {
+            if now.duration_since(self.wire.heard()) >= ping_interval * 2 {
                 self.socket.end(Close::Silent);
             } else {
                 self.socket.outbox.ping();
@@ -221,8 +219,10 @@ impl Reader {
 }
 
 /// The code to close with after a message that could not be read; `None` when the connection is gone.
-fn close_for(error: axum::Error) -> Option<Close> {
-    match *error.into_inner().downcast::<tungstenite::Error>().ok()? {
+fn close_for(error: &tungstenite::Error) -> Option<Close> {
+    match error {
+        // The connection ended without a close frame: there is nobody to be told.
+        tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => None,
         tungstenite::Error::Capacity(_) => Some(Close::FrameTooLarge),
         tungstenite::Error::Utf8(_) => Some(Close::InvalidText),
         tungstenite::Error::Protocol(_) => Some(Close::ProtocolError),
@@ -231,7 +231,7 @@ fn close_for(error: axum::Error) -> Option<Close> {
 }
 
 struct Writer {
-    sink: SplitSink<WebSocket, Message>,
+    wire: wire::Writer,
     socket: Arc<Socket>,
 }
 
@@ -241,6 +241,7 @@ impl Writer {
             let written = match self.socket.outbox.take() {
                 Next::Frame(frame) => self.write(Message::Text(frame)).await,
                 Next::Ping => self.write(self.socket.protocol.ping()).await,
+                Next::Pong(said) => self.write(Message::Pong(said)).await,
                 Next::Empty => {
                     self.socket.outbox.changed().await;
                     Ok(())
@@ -267,15 +268,15 @@ impl Writer {
     }
 
     /// Writes one message, giving up when the socket is to end at once.
-    async fn write(&mut self, message: Message) -> Result<(), axum::Error> {
+    async fn write(&mut self, message: Message) -> io::Result<()> {
         tokio::select! {
-            written = self.sink.send(message) => written,
+            written = self.wire.send(message) => written,
             () = self.socket.outbox.ended_now() => Ok(()),
         }
     }
 
     /// Waits for the requests in flight and writes what is queued.
-    async fn finish(&mut self) -> Result<(), axum::Error> {
+    async fn finish(&mut self) -> io::Result<()> {
         let socket = self.socket.clone();
         let mut answered = pin!(socket.all_answered());
         let mut is_answered = false;
@@ -283,6 +284,7 @@ impl Writer {
             match socket.outbox.take() {
                 Next::Frame(frame) => self.write(Message::Text(frame)).await?,
                 Next::Ping => (),
+                Next::Pong(said) => self.write(Message::Pong(said)).await?,
                 Next::End(Ending::Now(_)) => return Ok(()),
                 Next::Empty | Next::End(Ending::WhenIdle(_)) if is_answered => return Ok(()),
                 Next::Empty | Next::End(Ending::WhenIdle(_)) => tokio::select! {
@@ -295,21 +297,20 @@ impl Writer {
 }
 
 /// Says why, closes, and waits a moment for the client to have heard it.
-async fn hang_up(mut writer: Writer, mut stream: SplitStream<WebSocket>, close: Close) {
+async fn hang_up(mut writer: Writer, reader: wire::Reader, close: Close) {
     let farewell = async {
         if close.is_told() {
             let notice = writer.socket.protocol.invalid_connection(close);
-            writer.sink.send(Message::Text(notice)).await?;
+            writer.wire.send(Message::Text(notice)).await?;
         }
-        let frame = CloseFrame { code: close.code(), reason: close.reason().into() };
-        writer.sink.send(Message::Close(Some(frame))).await
+        let frame = CloseFrame { code: close.code().into(), reason: close.reason().into() };
+        writer.wire.send(Message::Close(Some(frame))).await
     };
-    // Reading goes on meanwhile: a client that writes before it reads would never come to hear it.
-    let silence = async { while let Some(Ok(_)) = stream.next().await {} };
     let said = async {
         let patience = if close == Close::SlowConsumer { CATCHING_UP } else { CLOSING };
         let _ = timeout(patience, farewell).await;
         sleep(CLOSING).await;
     };
-    future::select(pin!(silence), pin!(said)).await;
+    // Reading goes on meanwhile: a client that writes before it reads would never come to hear it.
+    future::select(pin!(said), pin!(reader.run_dry())).await;
 }

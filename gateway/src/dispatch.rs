@@ -18,25 +18,23 @@ use crate::{
 /// Passes a request on and queues its answer. `in_flight` is given back afterwards.
 pub async fn dispatch(workers: Workers, socket: Arc<Socket>, request: Request, in_flight: InFlight) {
     let begun = Instant::now();
-    let endpoint = request.tag.endpoint.as_deref().unwrap_or_default();
-    let (namespace, outcome) = match route(endpoint) {
-        Ok((namespace, subject)) => {
-            let Request { event_id, data, .. } = &request;
-            (namespace, workers.pass_on(subject, &socket.session, event_id, data.clone()).await)
-        }
+    // What is waited for is the answer: the data is not kept meanwhile.
+    let Request { tag, event_id, data } = request;
+    let (namespace, outcome) = match route(tag.endpoint.as_deref().unwrap_or_default()) {
+        Ok((namespace, subject)) => (namespace, workers.pass_on(subject, &socket.session, &event_id, data).await),
         Err(error) => ("none", Err(error)),
     };
     let code = match outcome {
         Ok(answer) => {
             let code = code_of(&answer);
             match std::str::from_utf8(&answer.payload) {
-                Ok(body) => queue_answer(&socket, &request.tag, body),
-                Err(_) => answer_error(&socket, &request.tag, &Error::new(Code::Internal, "")),
+                Ok(body) => queue_answer(&socket, &tag, body),
+                Err(_) => answer_error(&socket, &tag, &Error::new(Code::Internal, "")),
             }
             code
         }
         Err(error) => {
-            answer_error(&socket, &request.tag, &error);
+            answer_error(&socket, &tag, &error);
             Some(error.code)
         }
     };

@@ -4,15 +4,13 @@ use std::{io, sync::Arc};
 
 use axum::{
     Router,
-    extract::{
-        Query, RawQuery, State,
-        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
-    },
+    extract::{Query, RawQuery, State, ws::rejection::WebSocketUpgradeRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
     serve::ListenerExt as _,
 };
+use metrics::counter;
 use shared::api::{self, Code, Error};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -22,16 +20,8 @@ use crate::{
     admission::{Hello, Refusal, admit, authenticate},
     connection, download,
     transport::websocket::Plain,
+    wire::Upgrade,
 };
-
-/// A socket reads through a buffer of so many bytes. What axum takes by default, 128 KiB, would be most of a socket's memory.
-const READ_BUFFER: usize = 1024;
-
-/// The largest frame that a worker's answer can become, and room for control frames.
-const MAX_WRITE_BUFFER: usize = 2 * 1024 * 1024;
-
-/// A frame somewhat over the limit is still read, so that its sender hears 1009 rather than a reset.
-const FRAME_SLACK: usize = 256 * 1024;
 
 /// The routes for clients.
 pub fn router(gateway: Arc<Gateway>) -> Router {
@@ -60,7 +50,7 @@ async fn web_socket(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
     Query(parameters): Query<Vec<(String, String)>>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    upgrade: Result<Upgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
     let verified = authenticate(&gateway, &headers, query.as_deref()).await?;
     let upgrade = match upgrade {
@@ -76,14 +66,8 @@ async fn web_socket(
     };
     let admission = tokio::spawn(admit(gateway.clone(), verified, hello, &Plain));
     let admitted = admission.await.map_err(|_| Refusal::Unavailable("the pod is stopping"))??;
-    let max_frame_bytes = gateway.config.max_frame_bytes + FRAME_SLACK;
-    Ok(upgrade
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
-        .max_write_buffer_size(MAX_WRITE_BUFFER)
-        .max_frame_size(max_frame_bytes)
-        .max_message_size(max_frame_bytes)
-        .on_upgrade(move |web_socket| connection::run(web_socket, gateway, admitted)))
+    let most = gateway.config.max_frame_bytes;
+    Ok(upgrade.accept(most, move |reader, writer| connection::run(reader, writer, gateway, admitted)))
 }
 
 async fn not_found() -> Response {
@@ -104,11 +88,14 @@ pub fn failed(error: &Error) -> Response {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        let why = match self {
+            Self::Unauthorized => "no valid session",
+            Self::Unavailable(why) => why,
+        };
+        counter!("convene_upgrades_refused_total", "why" => why).increment(1);
         match self {
-            Self::Unauthorized => {
-                failure(StatusCode::UNAUTHORIZED, &Error::new(Code::Unauthorized, "no valid session"))
-            }
-            Self::Unavailable(why) => {
+            Self::Unauthorized => failure(StatusCode::UNAUTHORIZED, &Error::new(Code::Unauthorized, why)),
+            Self::Unavailable(_) => {
                 let mut response = failure(StatusCode::SERVICE_UNAVAILABLE, &Error::new(Code::Unavailable, why));
                 // Those who were refused together do not come back together.
                 let seconds = HeaderValue::from(rand::random_range(1..=5_u16));

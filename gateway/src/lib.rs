@@ -8,6 +8,7 @@
 //! | [`auth`] | from a token to a session |
 //! | [`admission`] | everything before an upgrade is accepted |
 //! | [`transport`] | what a connection needs of a protocol; the plain frames |
+//! | [`wire`] | a WebSocket on its connection: messages in, messages out |
 //! | [`connection`] | one client, from the accepted upgrade to the close |
 //! | [`limits`], [`dispatch`] | what a socket may ask for; frame to subject, answer to frame |
 //! | [`outbox`], [`hub`] | a socket's send queue; this pod's sockets |
@@ -33,6 +34,7 @@ pub mod management;
 pub mod outbox;
 pub mod stream;
 pub mod transport;
+pub mod wire;
 pub mod workers;
 
 mod admin;

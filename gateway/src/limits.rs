@@ -1,4 +1,9 @@
 //! What one socket may ask for: its rate, and when it has been refused too often.
+//!
+//! | excess | outcome | metric |
+//! | --- | --- | --- |
+//! | requests over `rate-limit` and `rate-burst`, or over `max-in-flight` | 705 | `convene_requests_refused_total` `{limit}` |
+//! | over 200 of those within ten seconds, or 20 malformed frames in a row | 4500 | `convene_sockets_closed_total` `{code}` |
 
 use std::{collections::VecDeque, num::NonZeroU32, time::Duration};
 

@@ -1,13 +1,19 @@
 //! What waits to be written to one socket: bounded in bytes, in order, and ended in exactly one way.
+//!
+//! | metric | counts |
+//! | --- | --- |
+//! | `convene_outbox_bytes` | what waits for all sockets together; a frame that waits for several is counted for each, and lies in memory once |
 
 use std::{
     collections::VecDeque,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use axum::extract::ws::Utf8Bytes;
+use bytes::Bytes;
+use metrics::gauge;
 use shared::api::Close;
 use tokio::sync::Notify;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// How a socket ends. The first one that is set stands; only [`Ending::Now`] overtakes [`Ending::WhenIdle`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +31,8 @@ pub enum Next {
     Frame(Utf8Bytes),
     /// Ask the client for a sign of life.
     Ping,
+    /// Answer the client's ping, which said this.
+    Pong(Bytes),
     /// Nothing, until something changes.
     Empty,
     /// End the socket.
@@ -37,7 +45,7 @@ pub struct Outbox {
     queue: Mutex<Queue>,
     /// Something was pushed or the ending was set: the writer looks again.
     pushed: Notify,
-    /// The queue fell below half of its limit: catching up goes on.
+    /// The queue fell below half of its limit, or is empty: catching up goes on.
     fell: Notify,
     limit: usize,
 }
@@ -47,6 +55,8 @@ struct Queue {
     frames: VecDeque<Utf8Bytes>,
     bytes: usize,
     is_ping_due: bool,
+    /// The newest ping of the client. Older ones need no answer (RFC 6455, 5.5.3), so any number of them takes one place.
+    pong: Option<Bytes>,
     ending: Option<Ending>,
 }
 
@@ -70,6 +80,7 @@ impl Outbox {
                 break;
             }
             queue.bytes += frame.len();
+            gauge!("convene_outbox_bytes").increment(frame.len() as f64);
             queue.frames.push_back(frame);
         }
         drop(queue);
@@ -79,6 +90,12 @@ impl Outbox {
     /// Asks for a ping to be written, before what is queued: a client that reads slowly still answers it.
     pub fn ping(&self) {
         self.lock().is_ping_due = true;
+        self.pushed.notify_one();
+    }
+
+    /// Has the client's ping answered, before what is queued.
+    pub fn pong(&self, said: Bytes) {
+        self.lock().pong = Some(said);
         self.pushed.notify_one();
     }
 
@@ -115,6 +132,9 @@ impl Outbox {
         if std::mem::take(&mut queue.is_ping_due) {
             return Next::Ping;
         }
+        if let Some(said) = queue.pong.take() {
+            return Next::Pong(said);
+        }
         let Some(frame) = queue.frames.pop_front() else {
             // An idle socket keeps no room for the frames of its busiest moment.
             if queue.frames.capacity() > 16 {
@@ -124,7 +144,8 @@ impl Outbox {
         };
         let above_half = queue.bytes > self.limit / 2;
         queue.bytes -= frame.len();
-        if above_half && queue.bytes <= self.limit / 2 {
+        gauge!("convene_outbox_bytes").decrement(frame.len() as f64);
+        if (above_half && queue.bytes <= self.limit / 2) || queue.frames.is_empty() {
             self.fell.notify_waiters();
         }
         Next::Frame(frame)
@@ -147,6 +168,16 @@ impl Outbox {
 
     /// Returns when less than half of the limit is queued, or the socket is ending.
     pub async fn below_half(&self) {
+        self.until(|queue| queue.bytes <= self.limit / 2).await;
+    }
+
+    /// Returns when a frame of so many bytes has room, or the socket is ending.
+    pub async fn room_for(&self, bytes: usize) {
+        self.until(|queue| queue.bytes + bytes <= self.limit || queue.frames.is_empty()).await;
+    }
+
+    /// Returns when this holds or the socket is ending. Looks again when the queue falls below half and when it is empty.
+    async fn until(&self, holds: impl Fn(&Queue) -> bool) {
         loop {
             let fell = self.fell.notified();
             let mut fell = std::pin::pin!(fell);
@@ -154,7 +185,7 @@ impl Outbox {
             fell.as_mut().enable();
             {
                 let queue = self.lock();
-                if queue.bytes <= self.limit / 2 || queue.ending.is_some() {
+                if holds(&queue) || queue.ending.is_some() {
                     return;
                 }
             }
@@ -170,8 +201,19 @@ impl Outbox {
 impl Queue {
     fn end_now(&mut self, close: Close) {
         self.ending = Some(Ending::Now(close));
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        gauge!("convene_outbox_bytes").decrement(self.bytes as f64);
         self.frames = VecDeque::new();
         self.bytes = 0;
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.forget();
     }
 }
 
@@ -241,5 +283,35 @@ mod tests {
         tokio::task::yield_now().await;
         outbox.end(Ending::Now(Close::Replaced));
         waiting.await.expect("woken by the end");
+    }
+
+    #[tokio::test]
+    async fn a_frame_of_more_than_half_waits_for_its_room_and_one_over_the_limit_for_an_empty_queue() {
+        for (large, left_when_woken) in [(70, 1), (500, 0)] {
+            let outbox = std::sync::Arc::new(Outbox::new(100));
+            outbox.push([frame(40), frame(30), frame(25)]);
+            let waiting = tokio::spawn({
+                let outbox = outbox.clone();
+                async move { outbox.room_for(large).await }
+            });
+            for left in (left_when_woken..3).rev() {
+                tokio::task::yield_now().await;
+                assert!(!waiting.is_finished(), "{large}: {left}");
+                outbox.take();
+            }
+            waiting.await.expect("woken");
+            outbox.push([frame(large)]);
+            assert_eq!(outbox.ending(), None);
+        }
+    }
+
+    #[test]
+    fn of_many_pings_the_newest_is_answered_before_what_is_queued() {
+        let outbox = Outbox::new(100);
+        outbox.push(["a".into()]);
+        outbox.pong(Bytes::from_static(b"1"));
+        outbox.pong(Bytes::from_static(b"2"));
+        assert_eq!(outbox.take(), Next::Pong(Bytes::from_static(b"2")));
+        assert_eq!(outbox.take(), Next::Frame("a".into()));
     }
 }

@@ -81,8 +81,8 @@ struct Arrived {
 /// What a stream's task is told.
 #[derive(Debug)]
 enum Signal {
-    /// Bodies of events came.
-    Bodies(String, Vec<PlacedEvent>),
+    /// Bodies of events came, and lie in the log.
+    Bodies,
     /// The network's head, as somebody saw it.
     Head(String, Position),
     /// The epoch may be another one, or the head further: ask.
@@ -250,11 +250,30 @@ impl Streams {
     pub async fn receive_bodies(self: Arc<Self>, pod: Arc<str>) {
         self.each_message(Feed::Bodies, Subject::deliver(&pod), &self.renew_bodies, |_, payload| {
             match serde_json::from_slice::<Deliver>(payload) {
-                Ok(deliver) => self.signal(&deliver.network, Signal::Bodies(deliver.epoch, deliver.events)),
+                Ok(Deliver { network, epoch, events }) => self.keep_bodies(&network, &epoch, events),
                 Err(error) => tracing::error!(%error, "a delivery could not be read"),
             }
         })
         .await;
+    }
+
+    /// Bodies are bounded by their bytes, so they go to where these are counted. Signals are counted one by one, and wait
+    /// while the stream asks a question.
+    fn keep_bodies(&self, network: &str, epoch: &str, events: Vec<PlacedEvent>) {
+        let Some(stream) = self.lock().get(network).cloned() else { return };
+        let signal = {
+            let mut log = stream.lock();
+            if *epoch == **log.epoch() {
+                if let Some(last) = events.last() {
+                    stream.arrived.bodies.fetch_max(last.position, Ordering::Relaxed);
+                }
+                log.add_bodies(events);
+                Signal::Bodies
+            } else {
+                Signal::Ask
+            }
+        };
+        let _ = stream.signals.try_send(signal);
     }
 
     /// Hands heads on to their streams, and asks for those of partitions whose relay is silent, until told to stop.

@@ -7,13 +7,13 @@ pub mod websocket;
 
 use std::sync::OnceLock;
 
-use axum::extract::ws::{Message, Utf8Bytes};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use shared::{
     api::{Close, Error},
     internal::Position,
 };
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 /// One protocol over a WebSocket.
 pub trait Protocol: Send + Sync + 'static {

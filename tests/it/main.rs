@@ -7,6 +7,7 @@ mod end_to_end;
 mod ics;
 mod meeting;
 mod outage;
+mod overload;
 mod presence;
 mod relay;
 mod relay_killed;

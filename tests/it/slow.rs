@@ -50,6 +50,19 @@ async fn a_slow_client_is_closed_with_4008_and_gets_the_rest_when_it_comes_back(
 }
 
 #[tokio::test]
+async fn a_client_whose_frame_is_under_way_for_long_is_not_without_a_sign_of_life() {
+    let stack = Stack::builder().gateway_arg("--ping-interval=500ms").start().await;
+    let mut slow = stack.client(0, "alice").await;
+    // A text frame of 20 bytes, its mask zero. No pong can pass it.
+    slow.send_bytes(&[0x81, 0x80 | 20, 0, 0, 0, 0]).await.expect("sent");
+    for byte in br#"{"id":1,"endpoint":}"# {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        slow.send_bytes(&[*byte]).await.expect("the socket is open");
+    }
+    assert_eq!(slow.next_answer().await["error"]["code"], 400);
+}
+
+#[tokio::test]
 async fn a_client_without_a_sign_of_life_is_closed_with_4010() {
     let stack = Stack::builder().gateway_arg("--ping-interval=500ms").start().await;
     // What is not polled answers no ping.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
-use harness::{Client, Stack};
+use harness::{Client, Stack, process::resident};
 
 use crate::Figure;
 
@@ -56,11 +56,4 @@ async fn settled(process: u32) -> u64 {
         }
         last = now;
     }
-}
-
-fn resident(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("the process runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its resident memory");
-    let kib: u64 = line.trim().trim_end_matches(" kB").trim().parse().expect("a number of KiB");
-    kib * 1024
 }

@@ -5,6 +5,7 @@
 //! | `idle` | memory of the gateway's process for an idle authenticated socket | bound: 8 KiB |
 //! | `joins` | joins a second, on one session and over 1,000 | the bare statement in the same run |
 //! | `latency` | a request that does nothing, from the client's frame to its answer | a bare NATS request in the same run |
+//! | `overload` | memory of a gateway's and a worker's process with sockets that are idle, do not read, or flood | what the settings allow |
 //! | `rolling` | what clients see of a rolling restart of all pods under 2,000 sockets: five minutes | – |
 //! | `slots` | time slots of a month, from the client's frame to its answer, among 1.2 million participants | the bare statement in the same run |
 //!
@@ -15,6 +16,7 @@
 mod idle;
 mod joins;
 mod latency;
+mod overload;
 mod rolling;
 mod slots;
 
@@ -39,6 +41,11 @@ async fn main() {
     if wanted("rolling") {
         for line in rolling::measure(2_000).await {
             println!("{line}");
+        }
+    }
+    if wanted("overload") {
+        for figure in overload::measure(1_000).await {
+            println!("{figure}");
         }
     }
     if wanted("slots") {

@@ -2,9 +2,11 @@
 
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
+use bytes::Bytes;
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::{
+    io::AsyncWriteExt as _,
     net::{TcpSocket, TcpStream},
     time::{Instant, timeout_at},
 };
@@ -100,7 +102,9 @@ impl Connect {
         }
         let tcp = tcp.connect(self.address).await?;
         Ok(match client_async(request, tcp).await {
-            Ok((socket, _)) => Ok(Client { socket, events: VecDeque::new(), answers: VecDeque::new(), next_id: 1 }),
+            Ok((socket, _)) => {
+                Ok(Client { socket, events: VecDeque::new(), answers: VecDeque::new(), pong: None, next_id: 1 })
+            }
             Err(tungstenite::Error::Http(response)) => Err(Refused {
                 status: response.status().as_u16(),
                 retry_after: response
@@ -120,6 +124,7 @@ pub struct Client {
     socket: WebSocketStream<TcpStream>,
     events: VecDeque<Value>,
     answers: VecDeque<Value>,
+    pong: Option<Bytes>,
     next_id: u64,
 }
 
@@ -207,6 +212,11 @@ impl Client {
     /// Sends any message, and says whether the socket took it.
     pub async fn try_send_message(&mut self, message: Message) -> bool {
         self.socket.send(message).await.is_ok()
+    }
+
+    /// Sends bytes that are no frame of this client's making.
+    pub async fn send_bytes(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.socket.get_mut().write_all(bytes).await
     }
 
     /// The answer to the request of that id.
@@ -302,6 +312,16 @@ impl Client {
         }
     }
 
+    /// What the newest pong said.
+    pub fn last_pong(&self) -> Option<&[u8]> {
+        self.pong.as_deref()
+    }
+
+    /// The answers that came and were not taken yet.
+    pub fn untaken_answers(&mut self) -> Vec<Value> {
+        self.answers.drain(..).collect()
+    }
+
     /// Everything pushed that was not taken yet.
     pub fn untaken_events(&mut self) -> Vec<Value> {
         self.events.drain(..).collect()
@@ -332,6 +352,10 @@ impl Client {
                 Received::Frame
             }
             Some(Ok(Message::Close(frame))) => Received::Closed(frame.map(|CloseFrame { code, .. }| u16::from(code))),
+            Some(Ok(Message::Pong(said))) => {
+                self.pong = Some(said);
+                Received::Frame
+            }
             Some(Ok(_)) => Received::Frame,
             Some(Err(_)) | None => Received::Closed(None),
         }

@@ -101,6 +101,17 @@ pub fn children(process: u32) -> anyhow::Result<Vec<u32>> {
         .collect())
 }
 
+/// A process's resident memory, in bytes.
+///
+/// # Panics
+/// When it does not run, or the system has no `/proc`.
+pub fn resident(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("the process runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its resident memory");
+    let kib: u64 = line.trim().trim_end_matches(" kB").trim().parse().expect("a number of KiB");
+    kib * 1024
+}
+
 /// Parent and state of a process.
 fn status(process: u32) -> Option<(u32, char)> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;

@@ -5,12 +5,13 @@ mod pod;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use shared::bus::Subject;
 
 use self::pod::Kind;
 pub use self::pod::Pod;
 use crate::{
     client::{Client, Connect},
-    servers::{Isolated, Servers},
+    servers::{Isolated, Servers, nats_client},
     token::{JWT_SECRET, token},
 };
 
@@ -218,6 +219,29 @@ impl Stack {
     pub async fn database(&self) -> sqlx::PgConnection {
         use sqlx::Connection as _;
         sqlx::PgConnection::connect(&self.servers.database_url).await.expect("the database")
+    }
+
+    /// Has users of `demo` told something, on the way that every change's events take.
+    ///
+    /// # Panics
+    /// When it is larger than an event may be.
+    pub async fn tell(&self, recipients: &[&str], data: &Value) {
+        let recipients: Vec<String> = recipients.iter().map(|user| (*user).to_owned()).collect();
+        let partition: i16 = sqlx::query_scalar(
+            "INSERT INTO outbox (partition, network_id, recipients, name, payload, size)
+             SELECT partition, id, $1, 'meeting:onMeetingUpdated', $2, octet_length($2) FROM networks WHERE id = 'demo'
+             RETURNING partition",
+        )
+        .bind(recipients)
+        .bind(data.to_string())
+        .fetch_one(&mut self.database().await)
+        .await
+        .expect("an event");
+        // Without this the relay looks only after a while.
+        let bus = nats_client(&self.servers.nats_url).await.expect("NATS");
+        let wake = Subject::wake(partition.unsigned_abs());
+        bus.publish(wake.as_str().to_owned(), "".into()).await.expect("published");
+        bus.flush().await.expect("flushed");
     }
 
     /// Everything that the pods have logged; only for [processes](Builder::processes).

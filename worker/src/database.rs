@@ -9,7 +9,7 @@ use sqlx::{
     postgres::PgConnectOptions,
 };
 
-pub(crate) use pool::{Lease, Pool, background, pool, pool_size};
+pub(crate) use pool::{ACQUIRE_TIMEOUT, Lease, Pool, background, pool, pool_size};
 
 use crate::config::DatabaseUrl;
 

@@ -9,7 +9,7 @@
 //! | [`context`] | what a handler is given: [`context::Change`], [`context::Read`] |
 //! | [`error`] | why a request was not done, and what its client is told |
 //! | `service` | from the start over ready to drained |
-//! | `serve`, `slots`, `age` | from the bus to a slot: fairness, bounds, deadlines |
+//! | `serve`, `slots`, `shares`, `age` | from the bus to a slot and a connection: fairness, bounds, deadlines |
 //! | `run`, `retry` | one request: its transaction, its attempts; requests that are done once |
 //! | [`outbox`] | where a change leaves its events |
 //! | [`relay`] | moves them into the log, tells the gateways |
@@ -38,6 +38,7 @@ mod retry;
 mod run;
 mod serve;
 mod service;
+mod shares;
 mod slots;
 
 mod directory;

@@ -18,6 +18,7 @@ use crate::{
     outbox,
     retry::{Begun, Once},
     router::{ChangeHandle, ReadHandle, Route},
+    shares::Share,
 };
 
 /// Pause before a request is done afresh that others were in the way of. Random, so that two do not meet again.
@@ -29,19 +30,21 @@ const PAUSE: std::ops::Range<Duration> = Duration::from_millis(10)..Duration::fr
 /// What the handler or the database says; 504 at the deadline, when nothing was done or it is in doubt.
 pub(crate) async fn run<C: Clone>(
     context: &Arc<Context>,
+    share: &Share,
     route: &Route<C>,
     caller: &C,
     once: Option<&Once>,
     data: &[u8],
     deadline: Instant,
 ) -> Result<String, Error> {
-    timeout_at(deadline, attempts(context, route, caller, once, data))
+    timeout_at(deadline, attempts(context, share, route, caller, once, data))
         .await
         .unwrap_or_else(|_| Err(Error::deadline_exceeded()))
 }
 
 async fn attempts<C: Clone>(
     context: &Arc<Context>,
+    share: &Share,
     route: &Route<C>,
     caller: &C,
     once: Option<&Once>,
@@ -50,8 +53,8 @@ async fn attempts<C: Clone>(
     let mut stale = 0;
     loop {
         let outcome = match route {
-            Route::Read(handle) => read(context, handle, caller.clone(), data).await,
-            Route::Change(handle) => change(context, handle, caller.clone(), once, data).await,
+            Route::Read(handle) => read(context, share, handle, caller.clone(), data).await,
+            Route::Change(handle) => change(context, share, handle, caller.clone(), once, data).await,
         };
         match outcome {
             Err(Error::Database(error)) => match Trouble::of(&error) {
@@ -70,8 +73,14 @@ async fn attempts<C: Clone>(
     }
 }
 
-async fn read<C>(context: &Arc<Context>, handle: &ReadHandle<C>, caller: C, data: &[u8]) -> Result<String, Error> {
-    let mut read = Read::new(context.clone(), caller, Lease::take(&context.pool).await?);
+async fn read<C>(
+    context: &Arc<Context>,
+    share: &Share,
+    handle: &ReadHandle<C>,
+    caller: C,
+    data: &[u8],
+) -> Result<String, Error> {
+    let mut read = Read::new(context.clone(), caller, share.take().await?);
     let outcome = handle(&mut read, data).await;
     let lease = read.into_lease();
     // What the database has refused, or no longer answers, is closed.
@@ -83,12 +92,13 @@ async fn read<C>(context: &Arc<Context>, handle: &ReadHandle<C>, caller: C, data
 
 async fn change<C>(
     context: &Arc<Context>,
+    share: &Share,
     handle: &ChangeHandle<C>,
     caller: C,
     once: Option<&Once>,
     data: &[u8],
 ) -> Result<String, Error> {
-    let mut lease = Lease::begin(&context.pool).await?;
+    let mut lease = share.begin().await?;
     if let Some(once) = once {
         match once.begin(lease.connection()).await {
             Ok(Begun::First) => {}

@@ -4,13 +4,14 @@
 //! | --- | --- |
 //! | a method that the namespace does not have | 404 |
 //! | older than its budget, at arrival or after its wait | dropped: nobody waits for the answer |
-//! | while all slots and all places to wait are taken | 503 at once, to a request of whoever has the most waiting |
+//! | while all slots and all places to wait are taken | 503 at once, to requests of whoever has the most places |
 //! | anything else | answered by its handler within what is left of its budget, else 504 |
 //!
 //! | metric | counts |
 //! | --- | --- |
 //! | `convene_worker_requests_total` `{namespace,method,code}` | answers; code 0 is a good one |
 //! | `convene_worker_dropped_total` `{namespace}` | requests that were too old |
+//! | `convene_worker_refused_total` `{namespace}` | requests for which there was no place |
 //! | `convene_worker_request_seconds` `{namespace,method}` | from a slot to the answer |
 //! | `convene_worker_queue_seconds` | from arrival to a slot |
 //! | `convene_worker_in_flight`, `convene_worker_waiting` | slots and places taken |
@@ -40,11 +41,16 @@ use crate::{
     retry::Once,
     router::{Handlers, Method},
     run::run,
+    shares::{Share, Shares},
     slots::{Offer, Party, Slots},
 };
 
 /// For each slot so many requests may wait. At a few milliseconds a request that is well below a second.
 const PLACES_PER_SLOT: usize = 64;
+
+/// A waiting request takes a place for each so many bytes of its data, and one more: those who wait take at most
+/// [`PLACES_PER_SLOT`] times as much memory for each slot, 1 MiB.
+const PLACE_BYTES: usize = 16 * 1024;
 
 /// No request is worked on for longer, whatever budget it names.
 const LONGEST_BUDGET: Duration = Duration::from_secs(60);
@@ -56,6 +62,7 @@ const UNKNOWN: &str = "unknown";
 pub(crate) struct Server {
     context: Arc<Context>,
     slots: Mutex<Slots<Box<Job>>>,
+    shares: Shares,
     ages: Mutex<Ages>,
     /// What ages are measured against: a clock that never jumps.
     started: Instant,
@@ -107,6 +114,7 @@ impl Server {
     /// Nothing is worked on beyond `stop`.
     pub(crate) fn new(context: Arc<Context>, slots: usize, stop: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
+            shares: Shares::new(context.pool.clone(), slots),
             context,
             slots: Mutex::new(Slots::new(slots, slots.saturating_mul(PLACES_PER_SLOT))),
             ages: Mutex::default(),
@@ -189,16 +197,20 @@ impl Server {
             deadline: arrived + left,
             trace_parent: message.headers.get(HeaderName::TraceParent).map(str::to_owned),
         });
-        match self.with_slots(|slots| slots.offer(&party, job)) {
+        let size = 1 + job.data.len() / PLACE_BYTES;
+        match self.with_slots(|slots| slots.offer(&party, job, size)) {
             Offer::Run(job) => {
                 let server = self.clone();
                 self.running.spawn(async move { server.stop.run_until_cancelled(server.work(party, job)).await });
             }
             Offer::Waits => {}
-            Offer::Refused(job) => {
-                let error = api::Error::new(Code::Unavailable, "too many requests are waiting");
-                count(job.namespace, job.work.method(), error.code.number());
-                self.answer(job.reply, Err(error)).await;
+            Offer::Refused(jobs) => {
+                for job in jobs {
+                    let error = api::Error::new(Code::Unavailable, "too many requests are waiting");
+                    count(job.namespace, job.work.method(), error.code.number());
+                    metrics::counter!("convene_worker_refused_total", "namespace" => job.namespace).increment(1);
+                    self.answer(job.reply, Err(error)).await;
+                }
             }
         }
     }
@@ -226,7 +238,7 @@ impl Server {
             if job.deadline <= Instant::now() {
                 drop_late(job.namespace);
             } else {
-                self.work_on(*job).await;
+                self.work_on(&self.shares.of(&party), *job).await;
             }
             match self.with_slots(|slots| slots.finish(&party)) {
                 Some(next) => (party, job) = next,
@@ -235,14 +247,14 @@ impl Server {
         }
     }
 
-    async fn work_on(&self, job: Job) {
+    async fn work_on(&self, share: &Share, job: Job) {
         let method = job.work.method();
         let span = info_span!("request", namespace = job.namespace, method, event_id = tracing::field::Empty);
         if let Some(trace_parent) = &job.trace_parent {
             telemetry::continue_trace(&span, trace_parent);
         }
         let begun = Instant::now();
-        let outcome = self.outcome(&job, &span).instrument(span.clone()).await;
+        let outcome = self.outcome(share, &job, &span).instrument(span.clone()).await;
         let outcome = span.in_scope(|| outcome.map_err(conclude));
         let seconds = begun.elapsed().as_secs_f64();
         metrics::histogram!("convene_worker_request_seconds", "namespace" => job.namespace, "method" => method)
@@ -251,17 +263,17 @@ impl Server {
         self.answer(job.reply, outcome).instrument(span).await;
     }
 
-    async fn outcome(&self, job: &Job, span: &Span) -> Result<String, Error> {
+    async fn outcome(&self, share: &Share, job: &Job, span: &Span) -> Result<String, Error> {
         let done = async {
             match &job.work {
                 Work::Client { method, session, event_id } => {
                     span.record("event_id", event_id);
                     let endpoint = format!("{}:{}", job.namespace, method.name);
                     let once = Once::new(session, event_id, endpoint, &job.data)?;
-                    run(&self.context, &method.route, session, once.as_ref(), &job.data, job.deadline).await
+                    run(&self.context, share, &method.route, session, once.as_ref(), &job.data, job.deadline).await
                 }
                 Work::Gateway { method } => {
-                    run(&self.context, &method.route, &Gateway, None, &job.data, job.deadline).await
+                    run(&self.context, share, &method.route, &Gateway, None, &job.data, job.deadline).await
                 }
             }
         };

@@ -1,8 +1,9 @@
 //! Who may be worked for now, and who waits: a bounded number of slots, shared fairly.
 //!
 //! No network has more than half of the slots, and neither has the gateways' own work, so that one of them with endless
-//! or endlessly slow requests leaves the others theirs. Waiting requests take turns by network. When all places to wait
-//! are taken, a request of whoever has the most of them is refused. Pure: no clock, no task.
+//! or endlessly slow requests leaves the others theirs. Waiting requests take turns by network. A place to wait is memory:
+//! a large request takes several. When there are not enough, requests of whoever has the most of them are refused. Pure: no
+//! clock, no task.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -22,8 +23,8 @@ pub(crate) enum Offer<T> {
     Run(T),
     /// It waits, and will come out of [`Slots::finish`].
     Waits,
-    /// This one is refused, which may be another one that waited.
-    Refused(T),
+    /// These are refused: this one, or others that waited.
+    Refused(Vec<T>),
 }
 
 /// Slots and those who wait for them.
@@ -33,6 +34,8 @@ pub(crate) struct Slots<T> {
     places: usize,
     running: usize,
     waiting: usize,
+    /// Places that those who wait take.
+    taken: usize,
     /// Only parties that have something running or waiting.
     parties: HashMap<Party, Share<T>>,
     /// Parties with something waiting, the one whose turn it is first.
@@ -42,13 +45,15 @@ pub(crate) struct Slots<T> {
 #[derive(Debug)]
 struct Share<T> {
     running: usize,
-    waiting: VecDeque<T>,
+    /// Requests and the places that each takes.
+    waiting: VecDeque<(T, usize)>,
+    taken: usize,
 }
 
 impl<T> Slots<T> {
     /// `capacity` slots and `places` to wait.
     pub(crate) fn new(capacity: usize, places: usize) -> Self {
-        Self { capacity, places, running: 0, waiting: 0, parties: HashMap::new(), turns: VecDeque::new() }
+        Self { capacity, places, running: 0, waiting: 0, taken: 0, parties: HashMap::new(), turns: VecDeque::new() }
     }
 
     /// How many slots are taken.
@@ -61,28 +66,32 @@ impl<T> Slots<T> {
         self.waiting
     }
 
-    /// A request has come.
-    pub(crate) fn offer(&mut self, party: &Party, request: T) -> Offer<T> {
+    /// A request has come, which takes so many places when it has to wait.
+    pub(crate) fn offer(&mut self, party: &Party, request: T, size: usize) -> Offer<T> {
         let share_limit = self.share_limit();
         let has_slot = self.running < self.capacity;
-        let share = self.parties.entry(party.clone()).or_insert_with(|| Share { running: 0, waiting: VecDeque::new() });
+        let share = self.parties.entry(party.clone()).or_default();
         if has_slot && share.waiting.is_empty() && share.running < share_limit {
             share.running += 1;
             self.running += 1;
             return Offer::Run(request);
         }
-        share.waiting.push_back(request);
+        // One that would not fit if nobody else waited may still have all places.
+        let size = size.min(self.places).max(1);
+        share.waiting.push_back((request, size));
+        share.taken += size;
         if share.waiting.len() == 1 {
             self.turns.push_back(party.clone());
         }
         self.waiting += 1;
-        if self.waiting <= self.places {
-            return Offer::Waits;
+        self.taken += size;
+        let mut refused = Vec::new();
+        while self.taken > self.places
+            && let Some(request) = self.take_from_the_largest(party)
+        {
+            refused.push(request);
         }
-        match self.take_from_the_longest(party) {
-            Some(refused) => Offer::Refused(refused),
-            None => Offer::Waits,
-        }
+        if refused.is_empty() { Offer::Waits } else { Offer::Refused(refused) }
     }
 
     /// Work for this party is done: what is to be worked on instead, if anything.
@@ -106,31 +115,35 @@ impl<T> Slots<T> {
             .position(|party| self.parties.get(party).is_some_and(|share| share.running < share_limit))?;
         let party = self.turns.remove(turn)?;
         let share = self.parties.get_mut(&party)?;
-        let request = share.waiting.pop_front()?;
+        let (request, size) = share.waiting.pop_front()?;
         share.running += 1;
+        share.taken -= size;
         self.running += 1;
         self.waiting -= 1;
+        self.taken -= size;
         if !share.waiting.is_empty() {
             self.turns.push_back(party.clone());
         }
         Some((party, request))
     }
 
-    /// The newest waiting request of whoever has the most; of several, of the one that asks now.
-    fn take_from_the_longest(&mut self, asking: &Party) -> Option<T> {
-        let longest = self
+    /// The newest waiting request of whoever has the most places; of several, of the one that asks now.
+    fn take_from_the_largest(&mut self, asking: &Party) -> Option<T> {
+        let largest = self
             .turns
             .iter()
-            .max_by_key(|party| (self.parties.get(*party).map_or(0, |share| share.waiting.len()), *party == asking))?
+            .max_by_key(|party| (self.parties.get(*party).map_or(0, |share| share.taken), *party == asking))?
             .clone();
-        let share = self.parties.get_mut(&longest)?;
-        let refused = share.waiting.pop_back();
+        let share = self.parties.get_mut(&largest)?;
+        let (refused, size) = share.waiting.pop_back()?;
+        share.taken -= size;
         self.waiting -= 1;
+        self.taken -= size;
         if share.waiting.is_empty() {
-            self.turns.retain(|party| *party != longest);
-            self.forget_if_idle(&longest);
+            self.turns.retain(|party| *party != largest);
+            self.forget_if_idle(&largest);
         }
-        refused
+        Some(refused)
     }
 
     fn forget_if_idle(&mut self, party: &Party) {
@@ -145,6 +158,12 @@ impl<T> Slots<T> {
     }
 }
 
+impl<T> Default for Share<T> {
+    fn default() -> Self {
+        Self { running: 0, waiting: VecDeque::new(), taken: 0 }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,9 +175,9 @@ mod tests {
     /// Offers requests of a party, named by number; returns which were refused.
     fn offer(slots: &mut Slots<(Party, u32)>, party: &Party, requests: std::ops::Range<u32>) -> Vec<(Party, u32)> {
         requests
-            .filter_map(|number| match slots.offer(party, (party.clone(), number)) {
-                Offer::Refused(refused) => Some(refused),
-                Offer::Run(_) | Offer::Waits => None,
+            .flat_map(|number| match slots.offer(party, (party.clone(), number), 1) {
+                Offer::Refused(refused) => refused,
+                Offer::Run(_) | Offer::Waits => Vec::new(),
             })
             .collect()
     }
@@ -169,7 +188,7 @@ mod tests {
             let mut slots = Slots::new(8, 100);
             offer(&mut slots, &hog, 0..50);
             assert_eq!((slots.running(), slots.waiting()), (4, 46), "{hog:?}");
-            assert_eq!(slots.offer(&network("other"), (network("other"), 0)), Offer::Run((network("other"), 0)));
+            assert_eq!(slots.offer(&network("other"), (network("other"), 0), 1), Offer::Run((network("other"), 0)));
             // The other's slot does not become the hog's.
             assert_eq!(slots.finish(&network("other")), None);
             assert_eq!(slots.running(), 4);
@@ -179,9 +198,9 @@ mod tests {
     #[test]
     fn a_single_slot_serves_everybody() {
         let mut slots = Slots::new(1, 10);
-        assert_eq!(slots.offer(&network("a"), 1), Offer::Run(1));
-        assert_eq!(slots.offer(&network("a"), 2), Offer::Waits);
-        assert_eq!(slots.offer(&Party::Internal, 3), Offer::Waits);
+        assert_eq!(slots.offer(&network("a"), 1, 1), Offer::Run(1));
+        assert_eq!(slots.offer(&network("a"), 2, 1), Offer::Waits);
+        assert_eq!(slots.offer(&Party::Internal, 3, 1), Offer::Waits);
         assert_eq!(slots.finish(&network("a")), Some((network("a"), 2)));
         assert_eq!(slots.finish(&network("a")), Some((Party::Internal, 3)));
         assert_eq!(slots.finish(&Party::Internal), None);
@@ -191,7 +210,7 @@ mod tests {
     fn those_who_wait_take_turns_and_each_keeps_its_order() {
         let mut slots = Slots::new(2, 100);
         for (party, number) in [("a", 0), ("b", 0), ("a", 1), ("a", 2), ("a", 3), ("b", 1), ("c", 0), ("b", 2)] {
-            slots.offer(&network(party), number);
+            slots.offer(&network(party), number, 1);
         }
         let mut order = Vec::new();
         let mut running = VecDeque::from([network("a"), network("b")]);
@@ -227,11 +246,26 @@ mod tests {
     }
 
     #[test]
+    fn large_requests_take_more_places_and_make_room_before_small_ones_do() {
+        let mut slots = Slots::new(2, 8);
+        let (large, small) = (network("large"), network("small"));
+        offer(&mut slots, &small, 0..3);
+        assert_eq!(slots.offer(&large, (large.clone(), 0), 3), Offer::Run((large.clone(), 0)));
+        assert_eq!(slots.offer(&large, (large.clone(), 1), 3), Offer::Waits);
+        assert_eq!(slots.offer(&large, (large.clone(), 2), 3), Offer::Waits);
+        assert_eq!((slots.waiting(), slots.taken), (4, 8));
+        assert_eq!(offer(&mut slots, &small, 3..4), [(large.clone(), 2)]);
+        assert_eq!(offer(&mut slots, &small, 4..6), [], "what the large one gave up");
+        assert_eq!(slots.offer(&large, (large.clone(), 3), 100), Offer::Refused(vec![(large.clone(), 3)]));
+        assert_eq!((slots.waiting(), slots.taken), (6, 8));
+    }
+
+    #[test]
     fn nothing_is_remembered_of_those_who_are_gone() {
         let mut slots = Slots::new(2, 2);
         for number in 0..1000 {
             let party = network(&number.to_string());
-            assert_eq!(slots.offer(&party, number), Offer::Run(number));
+            assert_eq!(slots.offer(&party, number, 1), Offer::Run(number));
             assert_eq!(slots.finish(&party), None);
         }
         assert_eq!((slots.parties.len(), slots.turns.len(), slots.running()), (0, 0, 0));
@@ -250,15 +284,15 @@ mod tests {
                     0 => Party::Internal,
                     name => network(&name.to_string()),
                 };
-                match slots.offer(&party, number) {
+                match slots.offer(&party, number, random.random_range(0..4)) {
                     Offer::Run(number) => {
                         running.push(party);
                         seen.push(number);
                     }
-                    Offer::Refused(number) => seen.push(number),
+                    Offer::Refused(refused) => seen.extend(refused),
                     Offer::Waits => {}
                 }
-                assert!(running.len() <= capacity && slots.waiting() <= places);
+                assert!(running.len() <= capacity && slots.waiting() <= places && slots.taken <= places);
                 while !running.is_empty() && random.random_bool(0.45) {
                     let done = running.swap_remove(random.random_range(0..running.len()));
                     if let Some((party, number)) = slots.finish(&done) {

@@ -8,7 +8,10 @@ use shared::{
     internal::{Position, ReadPage},
 };
 
-use super::{Member, Signal, Start, log::Attach};
+use super::{
+    Member, Signal, Start,
+    log::{Attach, FRAME_BYTES},
+};
 use crate::{hub::Socket, transport::PushedEvent};
 
 /// How long to wait after a question that nobody answered.
@@ -64,7 +67,11 @@ async fn read_page(member: &Member, socket: &Socket, cursor: Position, head: Pos
         .into_iter()
         .map(|event| Arc::new(PushedEvent::new(&page.epoch, event.position, event.body.name, event.body.data)))
         .collect();
-    socket.push_events(&events);
+    for event in &events {
+        // A page may be more than the socket's queue takes, and a client that reads all the time is not slow.
+        socket.outbox.room_for(event.data.get().len() + FRAME_BYTES).await;
+        socket.push_events([event]);
+    }
     page.through.max(cursor)
 }
 

@@ -124,15 +124,10 @@ impl Follower {
     fn heed(&mut self, signal: Signal) {
         let mut log = self.stream.lock();
         match signal {
-            Signal::Bodies(epoch, events) if *epoch == **log.epoch() => {
-                if let Some(last) = events.last() {
-                    self.stream.arrived.bodies.fetch_max(last.position, Ordering::Relaxed);
-                }
-                log.add_bodies(events);
-            }
             Signal::Renew => self.untold = UNTOLD,
+            Signal::Bodies => {}
             Signal::Head(epoch, head) if *epoch == **log.epoch() => log.note_head(head),
-            Signal::Bodies(..) | Signal::Head(..) | Signal::Ask => self.ask_at = Some(Instant::now()),
+            Signal::Head(..) | Signal::Ask => self.ask_at = Some(Instant::now()),
         }
     }
 

@@ -29,7 +29,7 @@ const EARLY_BYTES: usize = 4 * 1024 * 1024;
 const EARLY_MOVES: usize = 256;
 
 /// A frame has about so many bytes beside its event's data.
-const FRAME_BYTES: usize = 256;
+pub(super) const FRAME_BYTES: usize = 256;
 
 /// A network's events on this pod.
 #[derive(Debug)]

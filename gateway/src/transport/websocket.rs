@@ -1,10 +1,10 @@
 //! The plain frames of `/ws`: one JSON object in each text message.
 
-use axum::extract::ws::{Message, Utf8Bytes};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use shared::api::{Close, Code, Error, NO_ERROR, input};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::{Incoming, Protocol, PushedEvent, Request, RequestTag};
 

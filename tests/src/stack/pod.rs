@@ -183,6 +183,19 @@ impl Pod {
         Some((response.status().as_u16(), response.text().await.ok()?))
     }
 
+    /// The sum of a metric's values whose labels hold all of these, such as `code="4008"`; 0 when there is none.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let (_, page) = self.get("/metrics").await.expect("the pod answers");
+        page.lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
+            .filter(|line| labels.iter().all(|label| line.contains(label)))
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+            .sum()
+    }
+
     /// Stops it as an operator would (SIGTERM) and waits until it is gone.
     ///
     /// # Panics

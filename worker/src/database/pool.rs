@@ -16,7 +16,10 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use sqlx_core::transaction::TransactionManager as _;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep},
+};
 
 use crate::{config::DatabaseUrl, error::Trouble};
 
@@ -30,7 +33,7 @@ const SESSION: &[(&str, &str)] = &[
 ];
 
 /// How long a request waits for a connection. Longer means that the database is away, or far too busy.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Pause before a connection is tried again that was not made.
 const PAUSE: std::ops::Range<Duration> = Duration::from_millis(20)..Duration::from_millis(200);
@@ -114,7 +117,11 @@ pub(crate) fn background(url: &DatabaseUrl, name: &str) -> anyhow::Result<PgPool
 /// off in the middle or fails: its session may be busy for long, or its server may have vanished without a word. PostgreSQL
 /// rolls back what a closed session had begun.
 #[derive(Debug)]
-pub(crate) struct Lease(Option<Object<Connector>>);
+pub(crate) struct Lease {
+    connection: Option<Object<Connector>>,
+    /// Given back after the connection.
+    turn: Option<OwnedSemaphorePermit>,
+}
 
 /// What begins and ends transactions.
 type Transactions = <Postgres as sqlx::Database>::TransactionManager;
@@ -122,38 +129,51 @@ type Transactions = <Postgres as sqlx::Database>::TransactionManager;
 impl Lease {
     /// Takes a connection from the pool.
     pub(crate) async fn take(pool: &Pool) -> sqlx::Result<Self> {
-        pool.get().await.map(|connection| Self(Some(connection))).map_err(|error| match error {
-            PoolError::Backend(error) => error,
-            PoolError::Closed => sqlx::Error::PoolClosed,
-            PoolError::Timeout(_) | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
-                sqlx::Error::PoolTimedOut
-            }
-        })
+        pool.get().await.map(|connection| Self { connection: Some(connection), turn: None }).map_err(
+            |error| match error {
+                PoolError::Backend(error) => error,
+                PoolError::Closed => sqlx::Error::PoolClosed,
+                PoolError::Timeout(_) | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
+                    sqlx::Error::PoolTimedOut
+                }
+            },
+        )
     }
 
     /// Takes a connection from the pool and begins a transaction on it.
     pub(crate) async fn begin(pool: &Pool) -> sqlx::Result<Self> {
         let mut lease = Self::take(pool).await?;
-        Transactions::begin(lease.connection(), None).await?;
+        lease.begin_transaction().await?;
         Ok(lease)
+    }
+
+    /// For somebody whose turn it is until the connection is given back.
+    pub(crate) fn in_turn(mut self, turn: OwnedSemaphorePermit) -> Self {
+        self.turn = Some(turn);
+        self
+    }
+
+    /// Begins a transaction.
+    pub(crate) async fn begin_transaction(&mut self) -> sqlx::Result<()> {
+        Transactions::begin(self.connection(), None).await
     }
 
     /// The connection.
     pub(crate) fn connection(&mut self) -> &mut PgConnection {
-        self.0.as_mut().expect("it is there until the lease ends")
+        self.connection.as_mut().expect("it is there until the lease ends")
     }
 
     /// Commits the transaction and gives the connection back.
     pub(crate) async fn commit(mut self) -> sqlx::Result<()> {
         Transactions::commit(self.connection()).await?;
-        self.0 = None;
+        self.connection = None;
         Ok(())
     }
 
     /// Rolls the transaction back and gives the connection back.
     pub(crate) async fn roll_back(mut self) -> sqlx::Result<()> {
         Transactions::rollback(self.connection()).await?;
-        self.0 = None;
+        self.connection = None;
         Ok(())
     }
 
@@ -161,7 +181,7 @@ impl Lease {
     /// back: until the server has heard that, it would hold its snapshot.
     pub(crate) async fn give_back(mut self) {
         if !self.connection().should_flush() || self.connection().ping().await.is_ok() {
-            self.0 = None;
+            self.connection = None;
         }
     }
 }
@@ -169,6 +189,6 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         // Taken out of the pool, which may make another one, and closed.
-        drop(self.0.take().map(Object::take));
+        drop(self.connection.take().map(Object::take));
     }
 }
