@@ -3,6 +3,7 @@
 mod bus;
 mod directory;
 mod end_to_end;
+mod hostile;
 mod ics;
 mod meeting;
 mod presence;

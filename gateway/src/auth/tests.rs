@@ -391,6 +391,7 @@ fn a_missing_or_malformed_setting_is_named() {
     for (secret, url, file, name) in [
         (None, None, None, "jwt-secret"),
         (Some(""), None, None, "jwt-secret"),
+        (Some(&SECRET[..31]), None, None, "jwt-secret"),
         (None, Some("nonsense"), None, "jwks-url"),
         (None, Some("file:///etc/passwd"), None, "jwks-url"),
         (None, Some("https://user:password@"), None, "jwks-url"),
