@@ -33,10 +33,8 @@ async fn provoked(format: &str) -> String {
         let mut named = Connect::to(stack.gateways[0].public).token(&token::sign(&claims)).query("lastEventId", text);
         named = named.query("clientVersion", text);
         named.open().await.expect("let in").close().await;
-        let mut url = reqwest::Url::parse("http://x/").expect("a URL");
-        url.path_segments_mut().expect("a path").extend(["admin", "sessions", text, "revoke"]);
-        // A `..` is no segment, so that one names nothing.
-        stack.admin(Method::POST, url.path(), "").await;
+        let path: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        stack.admin(Method::POST, &format!("/admin/sessions/{path}/revoke"), "").await;
         stack.import(&[json!({"kind": text, "id": text}), json!({"kind": "user", "id": line, "email": text})]).await;
     }
     stack.logged()

@@ -87,10 +87,6 @@ async fn no_text_is_more_than_a_text_in_any_string_of_any_endpoint() {
     for row in meeting::ENDPOINTS.iter().chain(social::ENDPOINTS) {
         // What would be gone afterwards is named by the hostile text alone.
         let mut good = common.clone();
-        if row.name.contains("ssionInvit") || row.name.contains("inviteUsers") || row.name.contains("createSession") {
-            let invitation = json!({"userId": "", "facebook": "", "emails": [""], "phones": [""], "role": 0});
-            good["usersToInvite"] = if row.name.contains("delete") { json!([""]) } else { json!([invitation]) };
-        }
         if row.name.contains("Event") {
             // An event keeps its session inside.
             good["startDate"] = json!("2030-01-01T00:00:00Z");
@@ -104,13 +100,20 @@ async fn no_text_is_more_than_a_text_in_any_string_of_any_endpoint() {
             );
         }
         let data = request(&shapes["requests"][row.name]["request"]["data"], &good);
+        let mut with_guests = data.clone();
+        if data.get("usersToInvite").is_some() {
+            let guest =
+                json!({"userId": "bob", "facebook": "a:b", "emails": ["ann@example.com"], "phones": ["+4930123456"]});
+            with_guests["usersToInvite"] = if row.name.contains("delete") { json!(["bob"]) } else { json!([guest]) };
+        }
         let mut paths = Vec::new();
-        strings(&data, "", &mut paths);
+        strings(&with_guests, "", &mut paths);
         assert!(!paths.is_empty(), "{}: {data}", row.name);
         for path in &paths {
             let field = path.rsplit('/').find(|name| name.parse::<usize>().is_err()).expect("a field");
             for text in TEXTS {
-                let mut data = data.clone();
+                let is_of_guests = path.starts_with("/usersToInvite");
+                let mut data = if is_of_guests { with_guests.clone() } else { data.clone() };
                 *data.pointer_mut(path).expect("a string") = json!(text);
                 let answer = alice.call(row.name, data.clone()).await;
                 let code = answer["error"]["code"].as_u64().expect("a code");
@@ -121,8 +124,6 @@ async fn no_text_is_more_than_a_text_in_any_string_of_any_endpoint() {
                     assert_eq!(code, 0, "{}", context());
                     assert!(holds(&answer["data"], field, text), "{}", context());
                     kept.insert((row.name, field.to_owned()));
-                    let mut list = alice.ask("meeting:listUserMeetings", json!({"sourceType": "network", "startDate": "2030-01-01T00:00:00Z", "endDate": "2030-02-01T00:00:00Z"})).await;
-                    assert!(list["meetings"].take().is_array(), "{}", context());
                 }
             }
         }
