@@ -181,4 +181,6 @@ fn verified_claims(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Resu
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
