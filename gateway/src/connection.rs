@@ -8,7 +8,8 @@ use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use futures::{
-    SinkExt, StreamExt, future,
+    SinkExt, StreamExt,
+    future::{self, Either},
     stream::{SplitSink, SplitStream},
 };
 use metrics::counter;
@@ -298,10 +299,15 @@ async fn hang_up(mut writer: Writer, mut stream: SplitStream<WebSocket>, close: 
     };
     // Reading goes on meanwhile: a client that writes before it reads would never come to hear it.
     let silence = async { while let Some(Ok(_)) = stream.next().await {} };
-    let said = async {
-        let patience = if close == Close::SlowConsumer { CATCHING_UP } else { CLOSING };
-        let _ = timeout(patience, farewell).await;
-        sleep(CLOSING).await;
-    };
-    future::select(pin!(silence), pin!(said)).await;
+    let patience = if close == Close::SlowConsumer { CATCHING_UP } else { CLOSING };
+    match future::select(pin!(timeout(patience, farewell)), pin!(silence)).await {
+        Either::Left((_, silence)) => drop(timeout(CLOSING, silence).await),
+        Either::Right(((), said)) => {
+            // Gone; or it sent what nothing can be read after, and is told all the same.
+            let _ = said.await;
+            if matches!(close, Close::ProtocolError | Close::InvalidText | Close::FrameTooLarge) {
+                sleep(CLOSING).await;
+            }
+        }
+    }
 }
