@@ -8,7 +8,7 @@ use super::*;
 /// JSON that is hard on its readers.
 fn hostile_json() -> impl Strategy<Value = String> {
     let nested = |open: &'static str, close: &'static str| {
-        (0..3000_usize).prop_map(move |depth| format!("{}1{}", open.repeat(depth), close.repeat(depth)))
+        (0..200_usize).prop_map(move |depth| format!("{}1{}", open.repeat(depth), close.repeat(depth)))
     };
     prop_oneof![
         select(
@@ -34,7 +34,7 @@ fn hostile_json() -> impl Strategy<Value = String> {
             ][..]
         )
         .prop_map(str::to_owned),
-        (1..2000_usize).prop_map(|digits| "9".repeat(digits)),
+        (1..400_usize).prop_map(|digits| "9".repeat(digits)),
         nested("[", "]"),
         nested("{\"a\":", "}"),
         any::<String>().prop_map(|text| json_string(&text)),
@@ -171,5 +171,18 @@ proptest! {
     ) {
         let frame = format!("{{\"endpoint\":\"e\",\"{name}\":{first},\"{name}\":{second}}}");
         prop_assert!(!check(&frame));
+    }
+}
+
+#[test]
+fn no_depth_is_too_deep_to_be_refused_or_passed_on() {
+    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+        let deep = format!("{}1{}", open.repeat(100_000), close.repeat(100_000));
+        assert!(check(&format!("{{\"endpoint\":\"e\",\"data\":{deep}}}")), "what is in it is the worker's business");
+        for member in ["id", "endpoint", "event"] {
+            assert!(!check(&format!("{{\"endpoint\":\"e\",\"{member}\":{deep}}}")), "{member}");
+        }
+        check(&deep);
+        check(&open.repeat(100_000));
     }
 }
