@@ -22,6 +22,7 @@ use axum::{
 };
 use chrono::DateTime;
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use shared::{
     api::{Code, Error, Timestamp},
     internal::{Closed, Control, ResetNetwork, RevokeSession},
@@ -49,7 +50,8 @@ async fn authorize(State(gateway): State<Arc<Gateway>>, request: Request, next: 
     };
     let given = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
     let expected = format!("Bearer {}", token.expose());
-    if bool::from(given.ct_eq(expected.as_bytes())) {
+    // Digests, which are of one length: otherwise the time would tell the token's.
+    if bool::from(Sha256::digest(given).ct_eq(&Sha256::digest(expected))) {
         next.run(request).await
     } else {
         failure(StatusCode::UNAUTHORIZED, &Error::new(Code::Unauthorized, "another administration token"))

@@ -20,6 +20,7 @@ use axum::http::{HeaderMap, header::AUTHORIZATION};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use shared::internal::{ProfileClaims, Session};
 
+use crate::config::MIN_SIGNING_SECRET_BYTES;
 use claims::Claims;
 use keys::Keys;
 use source::Source;
@@ -131,7 +132,10 @@ impl Authenticator {
             (None, None) => None,
         };
         let secret = jwt_secret.map(str::as_bytes);
-        ensure!(secret.is_none_or(|secret| !secret.is_empty()), "jwt-secret is empty");
+        ensure!(
+            secret.is_none_or(|secret| secret.len() >= MIN_SIGNING_SECRET_BYTES),
+            "jwt-secret has fewer than {MIN_SIGNING_SECRET_BYTES} bytes"
+        );
         Ok(Self { secret: secret.map(DecodingKey::from_secret), keys })
     }
 
@@ -176,5 +180,7 @@ fn verified_claims(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Resu
     })
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 //!
 //! | setting | default | limits |
 //! | --- | --- | --- |
-//! | `jwt-secret`, `jwks-url`, `jwks-file` | none: one is required | who may sign session tokens |
+//! | `jwt-secret`, `jwks-url`, `jwks-file` | none: one is required | who may sign session tokens; a secret has 32 bytes or more |
 //! | `admin-token` | none: administration is off | |
 //! | `min-client-version` | none | |
 //! | `max-frame-bytes`, `request-timeout` | 262144, 10s | a frame, a request |
@@ -22,8 +22,8 @@ pub struct Config {
     #[command(flatten)]
     pub common: Common,
 
-    /// Secret that session tokens are signed with (HS256)
-    #[arg(long, env = "CONVENE_JWT_SECRET", hide_env_values = true)]
+    /// Secret that session tokens are signed with (HS256), 32 bytes or more
+    #[arg(long, env = "CONVENE_JWT_SECRET", hide_env_values = true, value_parser = signing_secret)]
     pub jwt_secret: Option<Secret>,
     /// Where the public keys of session tokens are published (RS256, ES256, EdDSA)
     #[arg(long, env = "CONVENE_JWKS_URL", hide_env_values = true)]
@@ -108,6 +108,20 @@ impl FromStr for Secret {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.is_empty() { Err("is empty") } else { Ok(Self(text.to_owned())) }
     }
+}
+
+/// Whoever has one token can try secrets against it: one for HS256 has as many bits as its digest (RFC 7518, 3.2).
+pub const MIN_SIGNING_SECRET_BYTES: usize = 32;
+
+/// Reads `jwt-secret`.
+///
+/// # Errors
+/// It is too short.
+pub fn signing_secret(text: &str) -> Result<Secret, String> {
+    if text.len() < MIN_SIGNING_SECRET_BYTES {
+        return Err(format!("has fewer than {MIN_SIGNING_SECRET_BYTES} bytes (RFC 7518, 3.2)"));
+    }
+    Ok(Secret(text.to_owned()))
 }
 
 /// What fits on the bus beside its headers bounds a frame.

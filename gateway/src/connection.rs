@@ -6,7 +6,7 @@
 
 use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
-use futures::future;
+use futures::future::{self, Either};
 use metrics::counter;
 use shared::api::{Close, Code, Error};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -306,11 +306,12 @@ async fn hang_up(mut writer: Writer, reader: wire::Reader, close: Close) {
         let frame = CloseFrame { code: close.code().into(), reason: close.reason().into() };
         writer.wire.send(Message::Close(Some(frame))).await
     };
-    let said = async {
-        let patience = if close == Close::SlowConsumer { CATCHING_UP } else { CLOSING };
-        let _ = timeout(patience, farewell).await;
-        sleep(CLOSING).await;
-    };
     // Reading goes on meanwhile: a client that writes before it reads would never come to hear it.
-    future::select(pin!(said), pin!(reader.run_dry())).await;
+    let silence = reader.run_dry();
+    let patience = if close == Close::SlowConsumer { CATCHING_UP } else { CLOSING };
+    match future::select(pin!(timeout(patience, farewell)), pin!(silence)).await {
+        Either::Left((_, silence)) => drop(timeout(CLOSING, silence).await),
+        // It sends nothing more, and is told all the same.
+        Either::Right(((), said)) => drop(said.await),
+    }
 }

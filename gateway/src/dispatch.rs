@@ -97,4 +97,18 @@ mod tests {
         }
         assert_eq!(route("testVersionNotSupported").expect_err("always").code, Code::VersionNotSupported);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_subject_is_a_documented_namespace_and_one_word(
+            endpoint in "\\PC{0,40}|(meeting|social|user|internal|rpc|\\$SYS)[:.]{0,2}\\PC{0,70}|(meeting|social):[a-zA-Z0-9.*> \r\n\t]{0,80}"
+        ) {
+            if let Ok((namespace, subject)) = route(&endpoint) {
+                let method = endpoint.strip_prefix(namespace).and_then(|rest| rest.strip_prefix(':')).expect("the method");
+                proptest::prop_assert!(api::NAMESPACES.contains(&namespace));
+                proptest::prop_assert!((1..=64).contains(&method.len()) && method.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+                proptest::prop_assert_eq!(subject.as_str(), format!("rpc.{namespace}.{method}"));
+            }
+        }
+    }
 }

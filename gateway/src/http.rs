@@ -1,6 +1,6 @@
 //! The public listener.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -8,12 +8,9 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
-    serve::ListenerExt as _,
 };
 use metrics::counter;
 use shared::api::{self, Code, Error};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     Gateway,
@@ -30,19 +27,6 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/api/v0/resource/sessionInvitation/{session_id}", get(download::invitation))
         .fallback(not_found)
         .with_state(gateway)
-}
-
-/// Serves until `stop`.
-///
-/// # Errors
-/// The listener broke.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> io::Result<()> {
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection was lost as it was accepted");
-        }
-    });
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 async fn web_socket(

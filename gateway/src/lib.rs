@@ -50,7 +50,14 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use rand::Rng as _;
-use shared::{api::Close, bus::Bus, lifecycle::Shutdown, metrics::Metrics, presence::Presence};
+use shared::{
+    api::Close,
+    bus::Bus,
+    http::{Limits, serve},
+    lifecycle::Shutdown,
+    metrics::Metrics,
+    presence::Presence,
+};
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -175,7 +182,7 @@ impl Gateway {
 /// sockets over `drain-timeout` and returns; at `stop` it returns at once.
 ///
 /// # Errors
-/// A setting makes no sense, or a listener broke.
+/// A setting makes no sense, or the bus was closed.
 pub async fn run(listeners: Listeners, config: Config, parts: Parts, shutdown: Shutdown) -> Result<()> {
     let stop = shutdown.stop.child_token();
     let _stop_all = stop.clone().drop_guard();
@@ -190,15 +197,15 @@ pub async fn run(listeners: Listeners, config: Config, parts: Parts, shutdown: S
     tasks.spawn(beat::run(gateway.clone()));
     tasks.spawn(health::run(gateway.clone()));
     tasks.spawn(canary::run(gateway.clone()));
-    let public = tasks.spawn(http::serve(listeners.public, http::router(gateway.clone()), stop.clone()));
-    let management = tasks.spawn(http::serve(listeners.management, management::router(gateway.clone()), stop.clone()));
+    let (public, management) = (http::router(gateway.clone()), management::router(gateway.clone()));
+    let slowest_request = gateway.config.request_timeout;
+    tasks.spawn(serve(listeners.public, public, Limits::public(slowest_request), stop.clone()));
+    tasks.spawn(serve(listeners.management, management, Limits::management(), stop.clone()));
     tasks.close();
 
     tokio::select! {
         () = wind_down(&gateway, &shutdown) => (),
         () = stop.cancelled() => (),
-        broken = public => broken?.context("the public listener broke")?,
-        broken = management => broken?.context("the management listener broke")?,
     }
     let _ = gateway.presence.withdraw(&gateway.pod).await;
     stop.cancel();

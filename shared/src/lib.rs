@@ -8,11 +8,13 @@
 //! | [`presence`] | which pod holds which session's socket; Redis or in-process |
 //! | [`config`] | settings that both processes have, and how a bad one is reported |
 //! | [`telemetry`], [`metrics`] | logs, traces and numbers |
+//! | [`http`] | serving HTTP to strangers: what a connection may cost before it is upgraded |
 //! | [`lifecycle`] | from a signal to a soft and a hard shutdown |
 
 pub mod api;
 pub mod bus;
 pub mod config;
+pub mod http;
 pub mod internal;
 pub mod lifecycle;
 pub mod metrics;

@@ -4,6 +4,8 @@
 //! sent when `otlp-endpoint` is set, and follow a request over the bus in its `traceparent` header
 //! ([`HeaderName::TraceParent`](crate::bus::HeaderName::TraceParent)).
 
+mod line;
+
 use std::{collections::HashMap, fmt, io, io::IsTerminal as _, time::Duration};
 
 use anyhow::{Context as _, Result};
@@ -17,8 +19,11 @@ use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::Sd
 use tracing::{Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::{
-    EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt as _, registry::LookupSpan, util::SubscriberInitExt as _,
+    EnvFilter, Layer, filter::filter_fn, fmt::MakeWriter, layer::SubscriberExt as _, registry::LookupSpan,
+    util::SubscriberInitExt as _,
 };
+
+use line::OneLine;
 
 use crate::config::{self, Common, LogFormat};
 
@@ -65,7 +70,9 @@ pub fn init(service: &'static str, pod: &str, filter: &str, common: &Common) -> 
             .with_tracer(provider.tracer(service))
             .with_filter(filter_fn(|meta| !NOT_TRACED.iter().any(|name| is_within(meta.target(), name))))
     });
-    let subscriber = tracing_subscriber::registry().with(env_filter(filter)?).with(log(common.log_format)).with(traces);
+    // Standard output belongs to what a program answers (`convene listen`), so the log is on standard error.
+    let log = log(common.log_format, io::stderr, io::stderr().is_terminal());
+    let subscriber = tracing_subscriber::registry().with(env_filter(filter)?).with(log).with(traces);
     match subscriber.try_init() {
         Ok(()) => Ok(Guard(provider)),
         Err(_) => Ok(Guard(None)),
@@ -79,11 +86,15 @@ fn env_filter(default: &str) -> Result<EnvFilter> {
     EnvFilter::try_new(directives).with_context(|| format!("RUST_LOG: {directives:?} is no log filter"))
 }
 
-fn log<S: Subscriber + for<'a> LookupSpan<'a>>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync> {
-    // Standard output belongs to what a program answers (`convene listen`), so the log is on standard error.
-    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+fn log<S, M>(format: LogFormat, writer: M, is_terminal: bool) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    M: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let is_coloured = is_terminal && format == LogFormat::Text;
+    let layer = tracing_subscriber::fmt::layer().with_writer(OneLine::new(writer, is_coloured));
     match format {
-        LogFormat::Text => layer.with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Text => layer.with_ansi(is_coloured).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
     }
 }
@@ -165,6 +176,63 @@ mod tests {
         async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
             self.0.lock().expect("no test panicked here").extend(batch);
             Ok(())
+        }
+    }
+
+    /// Keeps what is logged.
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no test panicked here").write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is logged when the text of a stranger stands wherever one can stand.
+    fn logged(format: LogFormat, is_terminal: bool, hostile: &str) -> String {
+        let written = Written::default();
+        let writer = written.clone();
+        let layer = log(format, move || writer.clone(), is_terminal);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            let span =
+                tracing::info_span!("request", event_id = hostile, shown = %hostile, recorded = tracing::field::Empty);
+            span.record("recorded", tracing::field::display(hostile));
+            let _entered = span.enter();
+            let error = io::Error::other(hostile.to_owned());
+            tracing::info!(text = hostile, %error, debug = ?error, "{hostile}");
+            tracing::info!("the next");
+        });
+        let bytes = written.0.lock().expect("no test panicked here").clone();
+        String::from_utf8(bytes).expect("a log is text")
+    }
+
+    const FORGED: &str = "bob\n2030-01-01T00:00:00Z  INFO gateway: forged\r\u{1b}[2J\u{9b}31m\u{85}\u{2028}\0\t\u{7f}\u{1b}]0;title\u{7}";
+
+    #[test]
+    fn a_strangers_text_makes_no_line_and_does_nothing_to_a_terminal() {
+        for (format, is_terminal) in
+            [(LogFormat::Text, false), (LogFormat::Text, true), (LogFormat::Json, false), (LogFormat::Json, true)]
+        {
+            let log = logged(format, is_terminal, FORGED);
+            let lines: Vec<&str> = log.split('\n').collect();
+            assert_eq!((lines.len(), lines[2]), (3, ""), "{format:?}: {log}");
+            assert!(lines[1].contains("the next"), "{format:?}: {log}");
+            assert!(!lines[0].contains("\u{1b}[2J") && !lines[0].contains("\u{1b}]"), "{format:?}: {log:?}");
+            let is_own = |c: char| c == '\u{1b}' && is_terminal && format == LogFormat::Text;
+            let harmful = |c: char| c.is_control() && !is_own(c) || c == '\u{2028}';
+            assert!(!lines[..2].concat().contains(harmful), "{format:?}: {log:?}");
+            if format == LogFormat::Json {
+                let event: serde_json::Value = serde_json::from_str(lines[0]).expect("JSON");
+                assert_eq!(
+                    (&event["text"], &event["message"], &event["error"]),
+                    (&FORGED.into(), &FORGED.into(), &FORGED.into())
+                );
+            }
         }
     }
 

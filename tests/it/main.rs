@@ -4,6 +4,7 @@ mod bus;
 mod canary;
 mod directory;
 mod end_to_end;
+mod hostile;
 mod ics;
 mod meeting;
 mod outage;

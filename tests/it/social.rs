@@ -7,7 +7,7 @@ mod events;
 mod invitations;
 mod leaving;
 mod news;
-mod outsiders;
+pub(crate) mod outsiders;
 mod places;
 mod retries;
 mod rights;

@@ -27,6 +27,7 @@ pub struct Builder {
     gateways: usize,
     workers: usize,
     processes: bool,
+    log_filter: String,
     gateway_args: Vec<String>,
     worker_args: Vec<String>,
     own_args: Vec<(usize, String)>,
@@ -52,6 +53,12 @@ impl Builder {
     /// As child processes, which can be killed, rather than in this process.
     pub fn processes(mut self) -> Self {
         self.processes = true;
+        self
+    }
+
+    /// With these directives of `RUST_LOG` for [processes](Builder::processes).
+    pub fn log_filter(mut self, directives: &str) -> Self {
+        self.log_filter = directives.to_owned();
         self
     }
 
@@ -121,7 +128,10 @@ impl Builder {
         let logs = tempfile::tempdir().expect("a folder for logs");
         let pods = |kind, count, args: &[String]| {
             (0..count)
-                .map(|index| Pod::new(kind, index, args, self.processes, logs.path().to_owned()))
+                .map(|index| {
+                    let log_filter = self.processes.then(|| self.log_filter.clone());
+                    Pod::new(kind, index, args, log_filter, logs.path().to_owned())
+                })
                 .collect::<Vec<_>>()
         };
         let mut workers = pods(Kind::Worker, self.workers, &worker_args);
@@ -165,6 +175,7 @@ impl Stack {
             gateways: 1,
             workers: 1,
             processes: false,
+            log_filter: "debug,hyper=info,sqlx=info".to_owned(),
             gateway_args: Vec::new(),
             worker_args: Vec::new(),
             own_args: Vec::new(),

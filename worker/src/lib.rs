@@ -50,7 +50,14 @@ mod user;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
-use shared::{bus::Bus, config::pod_name, lifecycle::Shutdown, metrics::Metrics, presence::Presence};
+use shared::{
+    bus::Bus,
+    config::pod_name,
+    http::{Limits, serve},
+    lifecycle::Shutdown,
+    metrics::Metrics,
+    presence::Presence,
+};
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -101,8 +108,7 @@ pub async fn run(management: TcpListener, config: Config, parts: Parts, shutdown
     let (serving, is_serving) = watch::channel(false);
     let drain = shutdown.drain.clone();
     let routes = Management { metrics: parts.metrics, reports: known.clone(), is_serving, drain };
-    let listening = axum::serve(management, management::router(routes));
-    tokio::spawn(background.clone().run_until_cancelled_owned(async move { listening.await }));
+    tokio::spawn(serve(management, management::router(routes), Limits::management(), background.clone()));
     tokio::spawn(readiness::watch(context.clone(), options.clone(), reports, background.clone()));
 
     let bus = context.bus.clone();

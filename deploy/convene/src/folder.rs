@@ -16,6 +16,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use gateway::config::MIN_SIGNING_SECRET_BYTES;
 use rand::RngCore as _;
 
 /// The data folder of this process alone, until it is dropped.
@@ -113,12 +114,18 @@ impl Folder {
 /// A secret that `serve` has made in this data folder, for other commands.
 ///
 /// # Errors
-/// There is none, it can not be read, or it is empty.
+/// There is none, it can not be read, or it is empty or too short.
 pub fn read_secret(folder: &Path, secret: Secret) -> Result<String> {
     let path = folder.join(secret.file());
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     match text.trim() {
         "" => bail!("{} is empty; remove it to have a new one made", path.display()),
+        text if matches!(secret, Secret::Jwt) && text.len() < MIN_SIGNING_SECRET_BYTES => {
+            bail!(
+                "{} has fewer than {MIN_SIGNING_SECRET_BYTES} bytes; remove it to have a new one made",
+                path.display()
+            )
+        }
         text => Ok(text.to_owned()),
     }
 }
@@ -166,6 +173,9 @@ mod tests {
         fs::write(folder.path().join("jwt-secret"), "\n").expect("an empty file");
         let refused = format!("{:#}", folder.secret(Secret::Jwt).expect_err("empty"));
         assert!(refused.ends_with("jwt-secret is empty; remove it to have a new one made"), "{refused}");
+        fs::write(folder.path().join("jwt-secret"), "too short for HS256, by one .. \n").expect("31 bytes");
+        let refused = format!("{:#}", folder.secret(Secret::Jwt).expect_err("too short"));
+        assert!(refused.ends_with("jwt-secret has fewer than 32 bytes; remove it to have a new one made"), "{refused}");
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl Args for PartsSettings {
                 )
             })
             .mut_arg("jwt_secret", |arg| {
-                arg.help("Secret that session tokens are signed with (HS256) [default: made once, in the data folder]")
+                arg.help("Secret that session tokens are signed with (HS256), 32 bytes or more [default: made once, in the data folder]")
             })
             .mut_arg("admin_token", |arg| {
                 arg.help("Bearer token of the administration [default: made once, in the data folder]")
@@ -167,8 +167,8 @@ pub struct Token {
 #[derive(Args, Clone)]
 pub(crate) struct Signing {
     /// Secret that the gateway knows [default: the one in the data folder]
-    #[arg(long, env = "CONVENE_JWT_SECRET")]
-    pub jwt_secret: Option<String>,
+    #[arg(long, env = "CONVENE_JWT_SECRET", value_parser = gateway::config::signing_secret)]
+    pub jwt_secret: Option<gateway::config::Secret>,
     #[command(flatten)]
     pub data_dir: DataDir,
 }

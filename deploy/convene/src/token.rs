@@ -58,7 +58,7 @@ pub fn new_sid(user: &str) -> String {
 /// The secret that was set, else the one of the data folder.
 pub(crate) fn secret(signing: &Signing) -> Result<String> {
     match &signing.jwt_secret {
-        Some(secret) => Ok(secret.clone()),
+        Some(secret) => Ok(secret.expose().to_owned()),
         None => read_secret(&signing.data_dir.data_dir, Secret::Jwt)
             .context("no secret to sign with: set CONVENE_JWT_SECRET, or start convene in this folder first"),
     }

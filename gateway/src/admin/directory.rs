@@ -231,4 +231,22 @@ mod tests {
         let long = format!("{}\n", "x".repeat(ApplyLines::MOST_BYTES / 2 + 1)).repeat(5);
         assert_eq!(cut(long.as_bytes(), 1 << 20).0.len(), 5);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_body_is_the_same_lines_in_whatever_pieces_it_comes(
+            body in proptest::collection::vec(proptest::prop_oneof![4 => b' '..=b'~', 2 => proptest::strategy::Just(b'\n'), 1 => 0..=255_u8], 0..400),
+            size in 1..50_usize,
+        ) {
+            let mut expected = (Vec::new(), Vec::new());
+            for (number, line) in (1..).zip(body.split(|byte| *byte == b'\n')) {
+                match std::str::from_utf8(line) {
+                    Ok(line) if line.trim().is_empty() => {}
+                    Ok(line) => expected.0.push((number, line.to_owned())),
+                    Err(_) => expected.1.push(number),
+                }
+            }
+            proptest::prop_assert_eq!(cut(&body, size), expected);
+        }
+    }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const SECRET: &str = "a secret of at least thirty-two bytes";
+pub(super) const SECRET: &str = "a secret of at least thirty-two bytes";
 // Keys made for these tests; they open nothing.
 const RSA: &[u8] = include_bytes!("../../fixtures/rsa.pem");
 const RSA_PUBLIC: &[u8] = include_bytes!("../../fixtures/rsa-public.pem");
@@ -47,13 +47,13 @@ pub(super) fn key_set() -> String {
     KEY_SET.clone()
 }
 
-fn key_file() -> tempfile::NamedTempFile {
+pub(super) fn key_file() -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), key_set()).expect("written");
     file
 }
 
-fn claims() -> Value {
+pub(super) fn claims() -> Value {
     json!({"sub": "alice", "sid": "session 1", "net": "demo", "exp": NOW + 60})
 }
 
@@ -75,7 +75,7 @@ fn with_keys() -> Authenticator {
     Authenticator::new(None, None, Some(key_file().path())).expect("settings")
 }
 
-async fn check(authenticator: &Authenticator, token: &Token) -> Result<Verified, Unauthorized> {
+pub(super) async fn check(authenticator: &Authenticator, token: &Token) -> Result<Verified, Unauthorized> {
     authenticator.authenticate(token, now()).await
 }
 
@@ -391,6 +391,7 @@ fn a_missing_or_malformed_setting_is_named() {
     for (secret, url, file, name) in [
         (None, None, None, "jwt-secret"),
         (Some(""), None, None, "jwt-secret"),
+        (Some(&SECRET[..31]), None, None, "jwt-secret"),
         (None, Some("nonsense"), None, "jwks-url"),
         (None, Some("file:///etc/passwd"), None, "jwks-url"),
         (None, Some("https://user:password@"), None, "jwks-url"),

@@ -221,4 +221,71 @@ mod tests {
             assert!(message.starts_with(field), "{json}: {message}");
         }
     }
+
+    /// The identifiers of a line that names something, or is named.
+    fn identifiers(line: &Line) -> Vec<&String> {
+        fn members(members: &Option<Vec<Member>>) -> Vec<&String> {
+            members.iter().flatten().map(|member| &member.user_id).collect()
+        }
+        let (id, mut named): (&String, Vec<&String>) = match line {
+            Line::Network(line) => (&line.id, Vec::new()),
+            Line::User(line) => (&line.id, line.network_ids.iter().flatten().collect()),
+            Line::Room(line) => (&line.id, line.viewers.iter().flatten().chain(&line.network_id).collect()),
+            Line::Prop(line) => (&line.id, line.room_id.iter().collect()),
+            Line::Group(line) => (&line.id, members(&line.members)),
+            Line::Community(line) => (&line.id, members(&line.members)),
+            Line::Deleted { id, .. } => (id, Vec::new()),
+        };
+        named.push(id);
+        named
+    }
+
+    /// A good line of every kind.
+    const GOOD: [&str; 7] = [
+        r#"{"kind":"network","id":"demo","fullName":"Demo","state":{"data":{"receivedBlocks":true}},"defaults":{"roomId":"lobby"}}"#,
+        r#"{"kind":"user","id":"alice","networkIds":["demo"],"email":"a@example.org","emailVerified":true,"facebook":["a:b"],"privacyMode":1,"created":"2030-01-01T00:00:00Z","userRoles":[{"id":"r","targetType":"network","permissions":["x"]}],"params":{"a":[1]}}"#,
+        r#"{"kind":"room","id":"lobby","networkId":"demo","thumbnail":{"id":"p"},"ownerId":"alice","isPublic":true,"viewers":["bob"]}"#,
+        r#"{"kind":"prop","id":"table","roomId":"lobby","title":"Round table"}"#,
+        r#"{"kind":"group","id":"team","networkId":"demo","members":[{"userId":"alice","role":"Admin"}]}"#,
+        r#"{"kind":"community","id":"garden","networkId":"demo","joinPolicy":"OpenForAll","members":[{"userId":"alice"}]}"#,
+        r#"{"kind":"room","id":"lobby","deleted":true}"#,
+    ];
+
+    proptest::proptest! {
+        #[test]
+        fn a_line_that_is_read_names_only_what_can_be_named(
+            which in 0..GOOD.len(),
+            changes in proptest::collection::vec(
+                (proptest::prelude::any::<proptest::sample::Index>(), "\\PC{0,3}|[\\[\\]{}\",:\\\\ ue0-9+]{0,4}|\\\\u00[0-9a-f]{2}|a:b|null", 0..6_usize), 0..5),
+        ) {
+            let mut text = GOOD[which].to_owned();
+            for (place, instead, removed) in &changes {
+                let mut characters: Vec<char> = text.chars().collect();
+                let place = place.index(characters.len().max(1));
+                characters.splice(place..(place + removed).min(characters.len()), instead.chars());
+                text = characters.into_iter().collect();
+            }
+            let read = Line::read(&text);
+            proptest::prop_assert!(read.is_ok() || !changes.is_empty());
+            for id in read.iter().flat_map(identifiers) {
+                proptest::prop_assert!(is_identifier(id), "{:?} in {}", id, text);
+            }
+        }
+
+        #[test]
+        fn a_line_of_any_values_is_read_or_refused(
+            kind in 0..GOOD.len(), field in proptest::prelude::any::<proptest::sample::Index>(), text in "\\PC{0,30}",
+            which in 0..9_usize, number in proptest::prelude::any::<f64>(),
+        ) {
+            use serde_json::json;
+            let mut line: serde_json::Value = serde_json::from_str(GOOD[kind]).expect("JSON");
+            let fields = line.as_object_mut().expect("an object");
+            let name = fields.keys().nth(field.index(fields.len())).expect("a field").clone();
+            fields[&name] = [json!(text), json!([text]), json!({text.as_str(): [text]}), json!(null), json!(number), json!(true),
+                json!([[]]), json!([{"userId": text}]), json!(u64::MAX)][which].clone();
+            for id in Line::read(&line.to_string()).iter().flat_map(identifiers) {
+                proptest::prop_assert!(is_identifier(id), "{:?} in {}", id, line);
+            }
+        }
+    }
 }

@@ -141,4 +141,16 @@ mod tests {
         assert_eq!(Subject::control_all().as_str().matches('.').count(), 2);
         assert_eq!(Subject::control("all").as_str().matches('.').count(), 1);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_network_or_a_pod_is_called_its_subject_is_its_own(one in "\\PC{0,40}|[.*> $\r\n]{0,10}", other in "\\PC{0,40}") {
+            for make in [Subject::events, Subject::deliver, Subject::control] {
+                let subject = make(&one);
+                let (_, token) = subject.as_str().split_once('.').expect("two tokens");
+                proptest::prop_assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'));
+                proptest::prop_assert_eq!(make(&other) == subject, one == other);
+            }
+        }
+    }
 }

@@ -36,7 +36,8 @@ pub struct Pod {
     /// Where health and metrics are served.
     pub management: SocketAddr,
     pub(super) args: Vec<String>,
-    is_process: bool,
+    /// What it logs as a process; `None`: it runs in this one.
+    log_filter: Option<String>,
     logs: PathBuf,
     starts: AtomicU32,
     running: Mutex<Running>,
@@ -66,7 +67,7 @@ struct WorkerSettings {
 }
 
 impl Pod {
-    pub(super) fn new(kind: Kind, index: usize, args: &[String], is_process: bool, logs: PathBuf) -> Self {
+    pub(super) fn new(kind: Kind, index: usize, args: &[String], log_filter: Option<String>, logs: PathBuf) -> Self {
         let address = || SocketAddr::from((Ipv4Addr::LOCALHOST, free_port().expect("a free port")));
         Self {
             kind,
@@ -74,7 +75,7 @@ impl Pod {
             public: address(),
             management: address(),
             args: args.to_vec(),
-            is_process,
+            log_filter,
             logs,
             starts: AtomicU32::new(0),
             running: Mutex::new(Running::No),
@@ -88,10 +89,9 @@ impl Pod {
     pub async fn start(&self) {
         let mut running = self.running.lock().await;
         let start = self.starts.fetch_add(1, Ordering::Relaxed);
-        *running = if self.is_process {
-            Running::Process(self.spawn(start).expect("the pod starts"))
-        } else {
-            self.run_here().await.expect("the pod starts")
+        *running = match &self.log_filter {
+            Some(log_filter) => Running::Process(self.spawn(start, log_filter).expect("the pod starts")),
+            None => self.run_here().await.expect("the pod starts"),
         };
     }
 
@@ -100,7 +100,7 @@ impl Pod {
         format!("{kind}-{}", self.index)
     }
 
-    fn spawn(&self, start: u32) -> anyhow::Result<Guarded> {
+    fn spawn(&self, start: u32, log_filter: &str) -> anyhow::Result<Guarded> {
         // Tests and benchmarks lie in `deps`, below the programs of their package.
         let folder = std::env::current_exe()?.parent().and_then(Path::parent).context("a target folder")?.to_owned();
         let program = if self.kind == Kind::Gateway { "gateway-pod" } else { "worker-pod" };
@@ -109,7 +109,7 @@ impl Pod {
         command
             .args(&self.args)
             .arg(format!("--management-listen={}", self.management))
-            .env("RUST_LOG", "debug,hyper=info,sqlx=info")
+            .env("RUST_LOG", log_filter)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
@@ -163,6 +163,15 @@ impl Pod {
         eventually!((self.get("/readyz").await, self.last_logged()), |(answer, _)| {
             answer.as_ref().is_some_and(|(status, _)| *status == 200)
         });
+    }
+
+    /// What it has logged since it was started, to be read on as more comes; only for processes.
+    ///
+    /// # Panics
+    /// When it logs nowhere.
+    pub fn log_file(&self) -> fs::File {
+        let start = self.starts.load(Ordering::Relaxed).saturating_sub(1);
+        fs::File::open(self.log(start)).expect("a process has a log")
     }
 
     fn log(&self, start: u32) -> PathBuf {

@@ -193,8 +193,104 @@ const ZONES: [&str; 9] = [
     "America/Nuuk",
 ];
 
+/// So many cases unless more were asked for with `PROPTEST_CASES`.
+fn cases(usual: u32) -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    // Its own default: nobody has asked.
+    if asked.cases == 256 { ProptestConfig { cases: usual, ..asked } } else { asked }
+}
+
+/// The names of the properties, in order; which component begins and ends as well.
+fn properties(text: &str) -> Vec<String> {
+    let name = |line: &str| {
+        let name = line.split([':', ';']).next().unwrap_or_default();
+        if matches!(name, "BEGIN" | "END") { line.to_owned() } else { name.to_owned() }
+    };
+    text.replace("\r\n ", "").split("\r\n").map(name).collect()
+}
+
+/// The value of the event's TEXT property, as RFC 5545, 3.3.11 has it read.
+fn read_text(text: &str, name: &str) -> String {
+    let unfolded = text.replace("\r\n ", "");
+    let line = unfolded.split("\r\n").find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).expect("a property");
+    let (mut value, mut characters) = (String::new(), line.chars());
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => match characters.next().expect("what is escaped") {
+                'n' => value.push('\n'),
+                other => value.push(other),
+            },
+            ',' | ';' => panic!("bare {character}: {line}"),
+            _ => value.push(character),
+        }
+    }
+    value
+}
+
+fn hostile_text() -> impl Strategy<Value = String> {
+    let parts = [
+        "\r\n",
+        "\n",
+        "\r",
+        "\n ",
+        "\r\n ",
+        "BEGIN:VEVENT",
+        "END:VCALENDAR",
+        "ATTENDEE:mailto:eve@example.org",
+        ";",
+        ",",
+        ":",
+        "\"",
+        "\\",
+        "\\n",
+        "^",
+        "^n",
+        "\t",
+        "\u{85}",
+        "\u{2028}",
+        "\u{feff}",
+        "🧘🏽\u{200d}♀️",
+        "日本語",
+        "é",
+        " ",
+        "\u{1b}",
+        "\u{7f}",
+    ];
+    let part =
+        prop_oneof![prop::sample::select(parts.to_vec()).prop_map(str::to_owned), any::<String>(), "[a-z]{0,80}"];
+    prop::collection::vec(part, 0..12).prop_map(|parts| parts.concat())
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(64))]
+
+    #[test]
+    fn i4_no_text_adds_a_property_and_every_text_is_read_back(
+        title in hostile_text(), description in hostile_text(), location in hostile_text(), name in hostile_text(),
+        address in hostile_text(), is_weekly in any::<bool>(),
+    ) {
+        let time = || if is_weekly { Time::Weekly(weekly("2026-03-04T10:00:00", "Europe/Berlin", None)) } else { once().time };
+        let file = |texts: [&str; 5]| {
+            let [title, description, location, name, address] = texts;
+            let method = Method::Request(Attendee { person: Person { name, address }, ..reader() });
+            let organizer = Person { name, address };
+            Invite { method, organizer, time: time(), title, description, location, url: address, ..once() }.to_text()
+        };
+        let text = file([&title, &description, &location, &name, &address]);
+        // What is empty is not written at all.
+        let plain = |text: &str| if text.is_empty() { "" } else { "x" };
+        let expected = file([plain(&title), plain(&description), plain(&location), plain(&name), plain(&address)]);
+        prop_assert_eq!(properties(&text), properties(&expected));
+        let kept = |text: &str| -> String { text.chars().filter(|c| *c == '\n' || !c.is_control()).collect() };
+        let event = &text[text.find("BEGIN:VEVENT").expect("an event")..];
+        prop_assert_eq!(read_text(event, "SUMMARY"), kept(&title));
+        if !description.is_empty() {
+            prop_assert_eq!(read_text(event, "DESCRIPTION"), kept(&description));
+        }
+        if !location.is_empty() {
+            prop_assert_eq!(read_text(event, "LOCATION"), kept(&location));
+        }
+    }
 
     #[test]
     fn i4_no_input_panics_or_leaves_its_line(

@@ -77,7 +77,9 @@ fn a_listener_that_was_replaced_stops_and_says_why() {
 
 #[test]
 fn where_nobody_answers_each_command_says_so_in_one_line() {
-    let place = Place::new().with("CONVENE_JWT_SECRET", "a secret").with("CONVENE_ADMIN_TOKEN", "a token");
+    let place = Place::new()
+        .with("CONVENE_JWT_SECRET", "a secret of at least thirty-two bytes")
+        .with("CONVENE_ADMIN_TOKEN", "a token");
     write(&place.path().join("lines.jsonl"), "{}\n");
     for args in [
         ["call", "--user", "alice", "meeting:getMeeting"].as_slice(),
@@ -98,6 +100,9 @@ fn without_a_secret_or_with_nonsense_the_commands_say_what_to_do() {
     let place = Place::new();
     let said = refusal(&place.run(&["token", "--user", "alice"]));
     assert!(said.starts_with("convene: no secret to sign with: set CONVENE_JWT_SECRET, or start convene"), "{said}");
+    let said = refusal(&place.run(&["token", "--user", "alice", "--jwt-secret", "too short"]));
+    let short = "convene token: malformed setting --jwt-secret (CONVENE_JWT_SECRET): has fewer than 32 bytes";
+    assert!(said.starts_with(short) && !said.contains("too short"), "{said}");
     let said = refusal(&place.run(&["import", "-"]));
     assert!(said.starts_with("convene: no administration token: set CONVENE_ADMIN_TOKEN, or start convene"), "{said}");
     let said = refusal(&place.run(&["call", "--token", "t", "meeting:getMeeting", "{nonsense"]));

@@ -158,6 +158,19 @@ fn it_is_a_string_in_json() {
     assert!(error.to_string().contains("expected a timestamp"), "{error}");
 }
 
+/// Whether what is read, if anything, is the same when it was written and read again; and its zone too.
+fn comes_back(text: &str) -> bool {
+    let Ok(local) = text.parse::<LocalTimestamp>() else { return true };
+    let instant = local.instant;
+    let is_its_own = |zone: &TimeZone| local.offset_seconds.is_none() || local.has_offset_of(zone);
+    (Timestamp::UNSET..=Timestamp::MAX).contains(&instant)
+        && instant.to_string().parse() == Ok(instant)
+        && local
+            .zone
+            .as_ref()
+            .is_none_or(|zone| is_its_own(zone) && write_zone(zone).is_some_and(|name| zone_written(&name).is_some()))
+}
+
 proptest! {
     #[test]
     fn every_instant_survives_writing_and_reading(micros in Timestamp::UNSET.micros()..=Timestamp::MAX.micros()) {
@@ -181,6 +194,26 @@ proptest! {
 
     #[test]
     fn no_text_panics(text in "\\PC{0,40}|[-0-9TtZz:.+\\[\\]!=/a-f]{0,40}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{0,10})?([Zz]|[+-][0-9]{2}:[0-9]{2})(\\[!?[A-Za-z/=+:0-9é]{0,20}\\]){0,2}") {
-        let _ = text.parse::<LocalTimestamp>();
+        prop_assert!(comes_back(&text));
+    }
+
+    #[test]
+    fn what_is_read_from_a_timestamp_that_was_changed_is_written_and_read_again_as_the_same(
+        at in Timestamp::UNSET.micros()..=Timestamp::MAX.micros(),
+        suffix in prop::sample::select(vec![
+            "Z", "z", "+02:00", "-23:59", "-00:00", "+00:00[UTC]", "Z[Europe/Berlin]", "Z[!u-ca=gregory]", "+02:00[+02:00]",
+            "Z[Europe/Berlin][u-ca=x]",
+        ]),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), "[-0-9TZ:.+\\[\\]!=/a-z é]{0,2}", 0..2_usize), 0..3),
+    ) {
+        let written = Timestamp::from_micros(at).expect("in range").to_string();
+        let mut text = format!("{}{suffix}", written.trim_end_matches('Z'));
+        for (place, instead, removed) in changes {
+            let mut characters: Vec<char> = text.chars().collect();
+            let place = place.index(characters.len().max(1));
+            characters.splice(place..(place + removed).min(characters.len()), instead.chars());
+            text = characters.into_iter().collect();
+        }
+        prop_assert!(comes_back(&text), "{}", text);
     }
 }

@@ -1,4 +1,5 @@
-use shared::api::LocalTimestamp;
+use proptest::prelude::*;
+use shared::api::{LocalTimestamp, timestamp::zone_written};
 
 use super::*;
 
@@ -153,4 +154,78 @@ fn a5_the_whole_of_a_day_of_25_hours_is_a_range_of_it() {
     let declared = Declared::of(&new("Available", &dates, 0), &long).expect("good");
     let Declared::Day { rule: Some(rule), .. } = declared else { panic!("a day") };
     assert_eq!(rule.ranges, long.interval().into_iter().collect::<Vec<_>>());
+}
+
+const ZONES: [&str; 9] = [
+    "Europe/Berlin",
+    "America/New_York",
+    "Australia/Lord_Howe",
+    "Pacific/Apia",
+    "Africa/Monrovia",
+    "UTC",
+    "+23:59",
+    "-23:59",
+    "Asia/Kathmandu",
+];
+
+/// An instant near the day, or anywhere.
+fn near(day: i64) -> impl Strategy<Value = Timestamp> {
+    prop_oneof![
+        4 => (-3 * CLOCK_DAY..3 * CLOCK_DAY).prop_map(move |micros| day.saturating_add(micros)),
+        1 => Timestamp::UNSET.micros()..=Timestamp::MAX.micros(),
+        1 => prop::sample::select(vec![Timestamp::UNSET.micros(), Timestamp::UNSET.micros() + 1, Timestamp::MAX.micros(), day]),
+    ]
+    .prop_map(|micros| Timestamp::from_micros(micros).unwrap_or_default())
+}
+
+fn any_request() -> impl Strategy<Value = (LocalTimestamp, NewAvailability)> {
+    let status = prop_oneof![
+        8 => prop::sample::select(vec!["Available", "NotAvailable", "Default"]).prop_map(str::to_owned),
+        1 => any::<String>(),
+    ];
+    let day = prop_oneof![
+        4 => 1_700_000_000_000_000_i64..1_900_000_000_000_000,
+        1 => Timestamp::UNSET.micros()..=Timestamp::MAX.micros(),
+    ];
+    day.prop_flat_map(move |day| {
+        let ranges = prop::collection::vec((near(day), near(day)), 0..50);
+        (prop::sample::select(&ZONES[..]), status.clone(), any::<u8>(), ranges).prop_map(
+            move |(zone, status, repetition, ranges)| {
+                let instant = Timestamp::from_micros(day).expect("in range");
+                let written = LocalTimestamp { instant, offset_seconds: None, zone: zone_written(zone) };
+                let dates = ranges.into_iter().map(|(start_date, end_date)| Range { start_date, end_date }).collect();
+                (written, NewAvailability { status, dates, repetition })
+            },
+        )
+    })
+}
+
+proptest! {
+    #[test]
+    fn a5_whatever_is_asked_for_is_refused_by_name_or_within_the_limits((written, new) in any_request()) {
+        let Some(day) = LocalDay::of(&written, None) else { return Ok(()) };
+        match Declared::of(&new, &day) {
+            Err(error) => {
+                let error = error.to_string();
+                prop_assert!(error.starts_with("400 data.availability."), "{}", error);
+            }
+            Ok(Declared::Weekdays { weekdays, rule }) => {
+                prop_assert!((1..=127).contains(&new.repetition) && weekdays.iter().all(|weekday| *weekday < 7));
+                for range in rule.iter().flat_map(|rule| &rule.ranges) {
+                    prop_assert!((0..CLOCK_DAY).contains(&range.start()));
+                    prop_assert!((1..=CLOCK_DAY).contains(&(range.end() - range.start())));
+                }
+            }
+            Ok(Declared::Day { date, rule }) => {
+                prop_assert_eq!((new.repetition, date), (0, day.date));
+                prop_assert!(new.dates.len() <= MAX_RANGES);
+                for range in rule.iter().flat_map(|rule| &rule.ranges) {
+                    // A day and the hours that clocks are set back by; Monrovia's once were by minutes.
+                    let micros = range.end().micros() - range.start().micros();
+                    prop_assert!((1..=CLOCK_DAY + 24 * HOUR).contains(&micros), "{}", micros);
+                    prop_assert!(day.interval().is_some_and(|day| range.intersection(day).is_some()));
+                }
+            }
+        }
+    }
 }

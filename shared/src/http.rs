@@ -1,0 +1,149 @@
+//! Serving HTTP to people whom nobody knows yet: how long they may take, and how many of them there may be.
+//!
+//! A connection counts as waiting from when it was accepted until it was upgraded or is over. What a client does not say in
+//! time costs it the connection, never a pod its memory:
+//!
+//! | limit | beyond it |
+//! | --- | --- |
+//! | [`Limits::head`], for the whole head of a request, also the first after a pause | closed |
+//! | [`Limits::waiting`], connections of the listener | the newest is closed at once |
+//! | [`Limits::life`], until it is upgraded | no further request; what is not done after as long again is cut off |
+//! | [`MAX_HEAD_BYTES`] | 431 |
+//!
+//! | metric | counts |
+//! | --- | --- |
+//! | `convene_http_waiting` `{listener}` | connections that wait |
+//! | `convene_http_closed_total` `{listener,why}` | `slow`: the head was not there in time; `full`: too many waited; `old`: cut off |
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use axum::{Router, serve::Listener};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use metrics::{counter, gauge};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// The request line and the headers of a request have at most so many bytes, and what came with the last of them in one read.
+/// A session token has at most 16 KiB.
+pub const MAX_HEAD_BYTES: usize = 32 * 1024;
+
+/// What a listener puts up with.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// What metrics call it.
+    pub listener: &'static str,
+    /// A request's head is complete after so long.
+    pub head: Duration,
+    /// So many connections wait at once. With [`MAX_HEAD_BYTES`] this bounds their memory.
+    pub waiting: usize,
+    /// A connection is upgraded or over after so long; `None`: whoever calls is trusted to end.
+    pub life: Option<Duration>,
+}
+
+impl Limits {
+    /// For everybody: [`Limits::life`] is what the slowest request may take, and a minute.
+    pub fn public(slowest_request: Duration) -> Self {
+        let life = Duration::from_secs(60).saturating_add(slowest_request);
+        Self { listener: "public", head: Duration::from_secs(10), waiting: 4096, life: Some(life) }
+    }
+
+    /// For operators, whose imports take long.
+    pub fn management() -> Self {
+        Self { listener: "management", head: Duration::from_secs(10), waiting: 256, life: None }
+    }
+}
+
+/// Serves until `stop`, and returns when what had been asked before is answered. Upgraded connections are not waited for.
+pub async fn serve(mut listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
+    let service = TowerToHyperService::new(router);
+    let places = Arc::new(Semaphore::new(limits.waiting));
+    let connections = TaskTracker::new();
+    // Accepting again after an error is the listener's business.
+    while let Some((stream, _)) = stop.run_until_cancelled(Listener::accept(&mut listener)).await {
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            closed(&limits, "full");
+            continue;
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection was lost as it was accepted");
+        }
+        connections.spawn(converse(stream, service.clone(), limits, Waiting::new(place, limits), stop.clone()));
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+/// A connection that waits.
+struct Waiting {
+    limits: Limits,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Waiting {
+    fn new(place: OwnedSemaphorePermit, limits: Limits) -> Self {
+        gauge!("convene_http_waiting", "listener" => limits.listener).increment(1);
+        Self { limits, _place: place }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        gauge!("convene_http_waiting", "listener" => self.limits.listener).decrement(1);
+    }
+}
+
+/// One connection, until it is upgraded or over.
+async fn converse(
+    stream: TcpStream,
+    service: TowerToHyperService<Router>,
+    limits: Limits,
+    _waiting: Waiting,
+    stop: CancellationToken,
+) {
+    let mut protocol = http1::Builder::new();
+    protocol.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(MAX_HEAD_BYTES);
+    let mut connection = pin!(protocol.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    let aged = async {
+        match limits.life {
+            Some(life) => tokio::time::sleep(life).await,
+            None => std::future::pending().await,
+        }
+    };
+    let is_old = tokio::select! {
+        ended = connection.as_mut() => return end(&limits, ended),
+        () = stop.cancelled() => false,
+        () = aged => true,
+    };
+    connection.as_mut().graceful_shutdown();
+    match (is_old, limits.life) {
+        (true, Some(life)) => match timeout(life, connection).await {
+            Ok(ended) => end(&limits, ended),
+            Err(_) => closed(&limits, "old"),
+        },
+        _ => end(&limits, connection.await),
+    }
+}
+
+fn end(limits: &Limits, ended: hyper::Result<()>) {
+    match ended {
+        Err(error) if error.is_timeout() => closed(limits, "slow"),
+        // Whoever hangs up or speaks no HTTP is nothing to tell of.
+        Ok(()) | Err(_) => {}
+    }
+}
+
+fn closed(limits: &Limits, why: &'static str) {
+    counter!("convene_http_closed_total", "listener" => limits.listener, "why" => why).increment(1);
+}
+
+#[cfg(test)]
+mod tests;
