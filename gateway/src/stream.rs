@@ -10,6 +10,8 @@
 mod catchup;
 mod follow;
 mod log;
+#[cfg(test)]
+mod model;
 
 use std::{
     collections::HashMap,
@@ -17,14 +19,17 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use shared::{
     bus::{Bus, Subject, subject},
     internal::{Deliver, Heads, Partition, PlacedEvent, Position, ReadHeads},
 };
-use tokio::sync::{Semaphore, mpsc};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 pub use catchup::catch_up;
@@ -197,6 +202,7 @@ impl Streams {
             }
         };
         tokio::select! {
+            biased;
             () = listen => (),
             () = ask => (),
         }
@@ -222,6 +228,7 @@ impl Streams {
             match self.bus.subscribe(subject.clone()).await {
                 Ok(mut messages) => loop {
                     tokio::select! {
+                        biased;
                         () = self.stop.cancelled() => return,
                         message = messages.next() => match message {
                             Some(message) => handle(&message.subject, &message.payload),

@@ -1,5 +1,6 @@
 //! A worker on a real database, asked over the bus as gateways ask it.
 
+mod clock;
 mod connect;
 mod database;
 mod reading;

@@ -265,6 +265,11 @@ impl Client {
         }
     }
 
+    /// Breaks the connection off as a machine does that has forgotten it (RST).
+    pub fn reset(self) {
+        self.socket.get_ref().set_zero_linger().expect("a TCP socket");
+    }
+
     /// Everything pushed that was not taken yet.
     pub fn untaken_events(&mut self) -> Vec<Value> {
         self.events.drain(..).collect()
@@ -275,6 +280,11 @@ impl Client {
         // It may be closed already.
         let _ = self.socket.close(None).await;
         while let Ok(Some(Ok(_))) = timeout_at(Instant::now() + PATIENCE, self.socket.next()).await {}
+    }
+
+    /// Every answer that nobody has asked for yet.
+    pub fn untaken_answers(&mut self) -> Vec<Value> {
+        self.answers.drain(..).collect()
     }
 
     async fn receive(&mut self, deadline: Instant, what: &str) {

@@ -21,6 +21,6 @@ pub mod token;
 pub mod webhook;
 
 pub use client::{Client, Connect, Refused};
-pub use proxy::{Fault, Proxy};
+pub use proxy::{Fault, Loss, Proxy};
 pub use servers::{Isolated, Server, Servers};
 pub use stack::{Pod, Stack};

@@ -30,6 +30,7 @@ pub struct Builder {
     worker_args: Vec<String>,
     own_args: Vec<(usize, String)>,
     servers: Option<Isolated>,
+    beat: Option<Duration>,
     is_seeded: bool,
 }
 
@@ -67,6 +68,12 @@ impl Builder {
     /// With a setting for one of the workers, such as `--namespaces=events`.
     pub fn arg_of_worker(mut self, index: usize, arg: &str) -> Self {
         self.own_args.push((index, arg.to_owned()));
+        self
+    }
+
+    /// With gateways of this process that say so often that their sockets live.
+    pub fn beat(mut self, beat: Duration) -> Self {
+        self.beat = Some(beat);
         self
     }
 
@@ -112,7 +119,10 @@ impl Builder {
         for (index, arg) in self.own_args {
             workers[index].args.push(arg);
         }
-        let stack = Stack { gateways: pods(Kind::Gateway, self.gateways, &gateway_args), workers, servers, logs };
+        assert!(self.beat.is_none() || !self.processes, "the beat is no setting");
+        let mut gateways = pods(Kind::Gateway, self.gateways, &gateway_args);
+        gateways.iter_mut().for_each(|gateway| gateway.beat = self.beat);
+        let stack = Stack { gateways, workers, servers, logs };
         for pod in stack.workers.iter().chain(&stack.gateways) {
             pod.start().await;
         }
@@ -149,6 +159,7 @@ impl Stack {
             worker_args: Vec::new(),
             own_args: Vec::new(),
             servers: None,
+            beat: None,
             is_seeded: true,
         }
     }

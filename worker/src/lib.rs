@@ -17,9 +17,11 @@
 //! | [`database`] | the pool, the schema, a new epoch |
 //! | `object` | identifiers of what is made here |
 //! | `readiness`, `management` | whether the worker can do its work; the listener that says so |
+//! | [`clock`] | this machine's clock |
 //! | [`config`] | the settings |
 
 pub mod availability;
+pub mod clock;
 pub mod config;
 pub mod context;
 pub mod database;
@@ -53,6 +55,7 @@ use shared::{bus::Bus, config::pod_name, lifecycle::Shutdown, metrics::Metrics, 
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
+pub use clock::Clock;
 pub use config::Config;
 
 use context::Context;
@@ -72,6 +75,8 @@ pub struct Parts {
     pub presence: Presence,
     /// What `/metrics` shows.
     pub metrics: Metrics,
+    /// This machine's clock, which is held against PostgreSQL's.
+    pub clock: Clock,
 }
 
 /// Runs a worker until it has been told to drain and has drained, or to stop.
@@ -102,7 +107,7 @@ pub async fn run(management: TcpListener, config: Config, parts: Parts, shutdown
     let routes = Management { metrics: parts.metrics, reports: known.clone(), is_serving, drain };
     let listening = axum::serve(management, management::router(routes));
     tokio::spawn(background.clone().run_until_cancelled_owned(async move { listening.await }));
-    tokio::spawn(readiness::watch(context.clone(), options.clone(), reports, background.clone()));
+    tokio::spawn(readiness::watch(context.clone(), options.clone(), parts.clock, reports, background.clone()));
 
     let service = Service::new(context, options, serving, shutdown.clone());
     let outcome = shutdown.stop.run_until_cancelled(Box::pin(service.run(known))).await;

@@ -4,17 +4,17 @@
 //! for longer than [`GRACE`] causes one. The epoch changes only by an answer to this task's own question, so that answers
 //! that overtake each other can not bring an old epoch back.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use metrics::counter;
 use shared::{
     bus::{Subject, Subscription},
     internal::{Moved, ReadHeads, ReadRange},
 };
-use tokio::{sync::mpsc, time::sleep_until};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
 
 use super::{Signal, Stream, Streams};
 
@@ -58,21 +58,24 @@ impl Follower {
             let fetch_at = self.fetch_at.unwrap_or_else(Instant::now);
             let ask_at = self.ask_at.unwrap_or_else(Instant::now);
             tokio::select! {
-                message = moves.next() => match message.map(|message| serde_json::from_slice::<Moved>(&message.payload)) {
-                    Some(Ok(moved)) => self.receive(moved),
-                    Some(Err(error)) => tracing::error!(%error, "a move could not be read"),
-                    None => moves = self.subscribe().await,
-                },
-                Some(signal) = self.inbox.recv() => self.heed(signal),
-                _ = disturbances.changed() => self.ask_at = Some(Instant::now()),
-                () = sleep_until(ask_at.into()), if self.ask_at.is_some() => self.ask().await,
-                () = sleep_until(fetch_at.into()), if self.fetch_at.is_some() => self.fetch().await,
+                // In this order, so that a schedule of a test repeats. The first three are never due again at once but for
+                // something that came after them, and what the last one lacks meanwhile is read from the log.
+                biased;
                 _ = linger.tick() => {
                     if self.streams.remove_if_unused(&self.stream) {
                         return;
                     }
                     self.stream.lock().trim_ring(Instant::now());
                 }
+                () = sleep_until(ask_at), if self.ask_at.is_some() => self.ask().await,
+                () = sleep_until(fetch_at), if self.fetch_at.is_some() => self.fetch().await,
+                _ = disturbances.changed() => self.ask_at = Some(Instant::now()),
+                Some(signal) = self.inbox.recv() => self.heed(signal),
+                message = moves.next() => match message.map(|message| serde_json::from_slice::<Moved>(&message.payload)) {
+                    Some(Ok(moved)) => self.receive(moved),
+                    Some(Err(error)) => tracing::error!(%error, "a move could not be read"),
+                    None => moves = self.subscribe().await,
+                },
             }
             self.advance();
         }

@@ -6,11 +6,18 @@ use std::{
     path::{Path, PathBuf},
     process::Stdio,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use clap::Parser;
-use shared::{bus::nats::Nats, lifecycle::Shutdown, metrics::Metrics, presence::redis::Redis, telemetry};
+use shared::{
+    bus::nats::Nats,
+    lifecycle::Shutdown,
+    metrics::Metrics,
+    presence::{BEAT, redis::Redis},
+    telemetry,
+};
 use tokio::{net::TcpListener, process::Command, sync::Mutex, task::JoinHandle};
 
 use super::http;
@@ -36,6 +43,8 @@ pub struct Pod {
     /// Where health and metrics are served.
     pub management: SocketAddr,
     pub(super) args: Vec<String>,
+    /// Another beat than a gateway's own; not for processes.
+    pub(super) beat: Option<Duration>,
     is_process: bool,
     logs: PathBuf,
     starts: AtomicU32,
@@ -74,6 +83,7 @@ impl Pod {
             public: address(),
             management: address(),
             args: args.to_vec(),
+            beat: None,
             is_process,
             logs,
             starts: AtomicU32::new(0),
@@ -138,6 +148,7 @@ impl Pod {
                     control: Nats::connect(&settings.servers.nats_url, &name)?,
                     presence: Redis::connect(&settings.servers.redis_url)?,
                     metrics,
+                    beat: self.beat.unwrap_or(BEAT),
                 };
                 tokio::spawn(gateway::run(listeners, settings.config, parts, shutdown.clone()))
             }
@@ -148,6 +159,7 @@ impl Pod {
                     bus: Nats::connect(&settings.servers.nats_url, &name)?,
                     presence: Redis::connect(&settings.servers.redis_url)?,
                     metrics,
+                    clock: worker::Clock::system(),
                 };
                 tokio::spawn(worker::run(management, settings.config, parts, shutdown.clone()))
             }
