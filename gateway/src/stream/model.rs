@@ -14,7 +14,13 @@ mod chaos;
 mod client;
 mod truth;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use shared::{
@@ -49,6 +55,8 @@ struct Model {
     chaos: Chaos,
     streams: Arc<Streams>,
     clients: Vec<Client>,
+    /// Clients do not dawdle any more.
+    haste: Arc<AtomicBool>,
 }
 
 /// Runs the schedule of a seed and returns everything that its sockets received.
@@ -64,7 +72,7 @@ fn run(seed: u64) -> Vec<String> {
         let streams = Streams::new(bus, workers, stop.clone());
         tokio::spawn(streams.clone().receive_bodies(POD.into()));
         tokio::spawn(streams.clone().receive_heads());
-        let mut model = Model { random, truth, chaos, streams, clients: Vec::new() };
+        let mut model = Model { random, truth, chaos, streams, clients: Vec::new(), haste: Arc::default() };
         let heads = tokio::spawn(tell_heads(model.chaos.clone(), model.truth.clone()));
         model.storm().await;
         model.calm().await;
@@ -112,6 +120,7 @@ impl Model {
     async fn calm(&mut self) {
         self.chaos.set(Weather::default());
         self.chaos.mend();
+        self.haste.store(true, Ordering::Relaxed);
         self.relay();
         sleep(PROMISE).await;
         let clients = self.clients.drain(..).collect::<Vec<_>>();
@@ -158,7 +167,8 @@ impl Model {
             _ => Some(crate::transport::event_id("e0", head)),
         };
         let seed = self.random.random();
-        self.clients.push(Client::connect(id, user, last_event_id, seed, &self.truth, &self.streams));
+        let client = Client::connect(id, user, last_event_id, seed, self);
+        self.clients.push(client);
     }
 
     fn disconnect(&mut self) {

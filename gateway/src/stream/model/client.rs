@@ -1,7 +1,10 @@
 //! A client's socket, which is held against the truth at every frame.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,7 +17,7 @@ use shared::{
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{NETWORK, PARTITION, Streams, truth::Truth};
+use super::{Model, NETWORK, PARTITION, truth::Truth};
 use crate::{
     hub::Socket,
     outbox::{Ending, Next},
@@ -50,8 +53,7 @@ impl Client {
         user: &'static str,
         last_event_id: Option<String>,
         seed: u64,
-        truth: &Truth,
-        streams: &Arc<Streams>,
+        Model { truth, streams, haste, .. }: &Model,
     ) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let (epoch, head) = truth.head();
@@ -75,7 +77,8 @@ impl Client {
                 std::future::pending().await
             }
         });
-        let reader = Reader { user, epoch: epoch.clone(), start, is_narrow, truth: truth.clone(), random };
+        let reader =
+            Reader { user, epoch: epoch.clone(), start, is_narrow, truth: truth.clone(), haste: haste.clone(), random };
         let reading = tokio::spawn(reader.run(socket, received.clone()));
         Self { user, epoch, received, tasks: Some([listening, reading].map(AbortOnDropHandle::new)) }
     }
@@ -116,6 +119,7 @@ struct Reader {
     start: Start,
     is_narrow: bool,
     truth: Truth,
+    haste: Arc<AtomicBool>,
     random: StdRng,
 }
 
@@ -125,7 +129,7 @@ impl Reader {
             match socket.outbox.take() {
                 Next::Frame(frame) => {
                     self.read(&frame, &mut received.lock().expect("this is the only one that panics"));
-                    let pace = if self.is_narrow { 400 } else { 3 };
+                    let pace = if self.is_narrow && !self.haste.load(Ordering::Relaxed) { 400 } else { 3 };
                     sleep(Duration::from_millis(self.random.random_range(0..pace))).await;
                 }
                 Next::Ping => (),
