@@ -1,13 +1,14 @@
 //! What the event log says that somebody is told, and sockets that are held against it.
 
-use std::collections::{BTreeMap, HashMap};
-
-use harness::{
-    Client, Stack,
-    eventually::{PATIENCE, PAUSE},
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
 };
+
+use futures::future::join_all;
+use harness::{Client, Stack, eventually::PAUSE};
 use serde_json::Value;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{task::JoinHandle, time::sleep};
 
 /// An event as a socket is told of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -117,19 +118,30 @@ impl Listener {
     }
 }
 
-/// Asserts that by then everything committed is in the log and every socket has been told of it.
-pub async fn complete_by(deadline: Instant, stack: &Stack, listeners: &mut [Listener], what: &str) {
+/// A time in which something was promised, counted from when it is made, and as slowly as a busy machine counts.
+#[derive(Debug)]
+pub struct Within(JoinHandle<()>);
+
+impl Within {
+    pub fn from_now(time: Duration) -> Self {
+        const TICK: Duration = Duration::from_millis(100);
+        Self(tokio::spawn(async move {
+            for _ in 0..time.as_millis() / TICK.as_millis() {
+                sleep(TICK).await;
+            }
+        }))
+    }
+}
+
+/// Asserts that in this time everything committed is in the log and every socket has been told of it.
+pub async fn complete_within(time: Within, stack: &Stack, listeners: &mut [Listener], what: &str) {
     let complete = async {
         all_moved(stack).await;
         let record = Record::of(stack).await;
-        for listener in listeners {
-            listener.complete(&record).await;
-        }
+        join_all(listeners.iter_mut().map(|listener| listener.complete(&record))).await;
     };
-    timeout_at(deadline, complete).await.unwrap_or_else(|_| panic!("not told in time: {what}"));
-}
-
-/// As [`complete_by`], whenever that is.
-pub async fn complete(stack: &Stack, listeners: &mut [Listener]) {
-    complete_by(Instant::now() + PATIENCE, stack, listeners, "nothing is wrong").await;
+    tokio::select! {
+        () = Box::pin(complete) => (),
+        _ = time.0 => panic!("not told in time: {what}"),
+    }
 }

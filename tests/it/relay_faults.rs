@@ -14,7 +14,7 @@ use worker::relay::Step;
 use self::faulty::{Faulty, Place};
 use crate::{
     meeting::{in_the_lobby, named},
-    record::{Listener, complete, complete_by},
+    record::{Listener, Within, complete_within},
 };
 
 /// What the contract promises.
@@ -80,12 +80,12 @@ async fn fail_at(place: Place) {
         } else {
             eventually!(holder(&stack).await, |holder| holder.is_some() && *holder != regular);
             change(&mut listeners[0], &meeting).await;
-            complete(&stack, &mut listeners).await;
+            complete_within(Within::from_now(PROMISE), &stack, &mut listeners, &what).await;
             faulty.arm().await;
             change(&mut listeners[0], &meeting).await;
         }
         faulty.reached().await;
-        let begun = Instant::now();
+        let promised = Within::from_now(PROMISE);
         match fault {
             Fault::Killed => faulty.kill().await,
             Fault::CutFromPostgres => faulty.postgres.part(),
@@ -103,13 +103,13 @@ async fn fail_at(place: Place) {
         for _ in 0..4 {
             change(&mut listeners[0], &meeting).await;
         }
-        complete_by(begun + PROMISE, &stack, &mut listeners, &what).await;
+        complete_within(promised, &stack, &mut listeners, &what).await;
 
         // What it still believes does no harm.
         faulty.mend().await;
-        let mended = Instant::now();
+        let promised = Within::from_now(PROMISE);
         change(&mut listeners[0], &meeting).await;
-        complete_by(mended + PROMISE, &stack, &mut listeners, &format!("{what}, and mended")).await;
+        complete_within(promised, &stack, &mut listeners, &format!("{what}, and mended")).await;
         faulty.end().await;
         eventually!(holder(&stack).await, |holder| *holder == regular);
     }

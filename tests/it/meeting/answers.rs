@@ -3,16 +3,12 @@
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
-use harness::{Client, Stack};
+use harness::{Client, Stack, eventually::PATIENCE};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::{create, in_the_lobby, named, statuses};
-use crate::record::{Listener, complete_by};
-
-/// How often each of them answers.
-const ANSWERS: usize = 3;
+use crate::record::{Listener, Within, complete_within};
 
 /// Who has answered what, as the deprecated event shows it.
 fn answers(meeting: &Value) -> BTreeMap<&str, &str> {
@@ -47,7 +43,7 @@ async fn what_fifty_answer_at_random_is_told_to_everybody_in_the_order_of_its_co
         let mut random = StdRng::seed_from_u64(seed as u64);
         let meeting = named(&meeting);
         async move {
-            for number in 0..ANSWERS {
+            for number in 0..random.random_range(2..=3) {
                 let yes = random.random_bool(0.5);
                 let endpoint = if yes { "meeting:acceptMeetingRequest" } else { "meeting:declineMeetingRequest" };
                 answer(&mut listener.client, &number.to_string(), endpoint, &meeting).await;
@@ -55,8 +51,7 @@ async fn what_fifty_answer_at_random_is_told_to_everybody_in_the_order_of_its_co
         }
     });
     join_all(answering).await;
-    let deadline = Instant::now() + harness::eventually::PATIENCE;
-    complete_by(deadline, &stack, &mut listeners, "who answered what").await;
+    complete_within(Within::from_now(PATIENCE), &stack, &mut listeners, "who answered what").await;
 
     for Listener { user, client, told, .. } in &mut listeners {
         let last = |name: &str| &told.iter().rfind(|event| event.name == name).expect("one came").data["meeting"];
