@@ -47,7 +47,7 @@ const USERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
 const PROMISE: Duration = Duration::from_secs(15);
 
 /// Schedules of every run; more by hand.
-const SCHEDULES: u64 = 2000;
+const SCHEDULES: u64 = 1000;
 
 struct Model {
     random: StdRng,
