@@ -25,7 +25,7 @@ use serde_json::value::RawValue;
 use shared::{
     api::{Close, Code, Error},
     internal::{Connect, Connected, Control, Partition, Position},
-    presence::{BEAT, Claim, Place},
+    presence::{Claim, Place},
 };
 use tokio::{
     sync::SemaphorePermit,
@@ -234,6 +234,6 @@ async fn replace(gateway: &Gateway, before: &Place, newer: &Socket) {
     }
     let control = Control::Replaced { socket: before.socket, fence: newer.fence };
     if let Err(error) = gateway.tell(&before.pod, &control).await {
-        tracing::warn!(%error, seconds = BEAT.as_secs(), "a replaced socket is closed only by the next beat");
+        tracing::warn!(%error, seconds = gateway.beat.as_secs(), "a replaced socket is closed only by the next beat");
     }
 }

@@ -6,11 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use metrics::counter;
-use shared::{
-    api::Close,
-    internal::CheckSessions,
-    presence::{BEAT, Renewal},
-};
+use shared::{api::Close, internal::CheckSessions, presence::Renewal};
 
 use crate::{Gateway, hub::Socket};
 
@@ -20,7 +16,7 @@ pub async fn run(gateway: Arc<Gateway>) {
     loop {
         beat(&gateway).await;
         // Pods that were started together do not beat together.
-        let pause = BEAT.mul_f64(rand::random_range(0.9..=1.0));
+        let pause = gateway.beat.mul_f64(rand::random_range(0.9..=1.0));
         tokio::select! {
             () = gateway.stop.cancelled() => return,
             () = tokio::time::sleep(pause) => (),

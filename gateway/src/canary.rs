@@ -20,10 +20,7 @@
 //! | `convene_canaries_lost_total` `{at}` | that did not come: `worker` did not take it, `relay` did not move it, `pod` did not hear of it |
 //! | `convene_subscriptions_renewed_total` `{subject}` | subscriptions made anew: `deliver`, `heads`, `ev` of whatever network |
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use metrics::{counter, histogram};
 use serde::Deserialize;
@@ -31,7 +28,7 @@ use shared::{
     api::{Code, Error},
     internal::{Canary, PARTITIONS, Partition, Position, ReadHeads, ReadPage, SendCanary, Session},
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     Gateway,

@@ -91,6 +91,8 @@ pub struct Parts {
     pub presence: Presence,
     /// The numbers that `/metrics` shows.
     pub metrics: Metrics,
+    /// How often this pod says that its sockets live: [`BEAT`](shared::presence::BEAT), unless a test can not wait for that.
+    pub beat: Duration,
 }
 
 /// One start of a gateway.
@@ -108,13 +110,14 @@ pub struct Gateway {
     streams: Arc<Streams>,
     handshakes: Semaphore,
     health: Health,
+    beat: Duration,
     is_closing: AtomicBool,
     stop: CancellationToken,
 }
 
 impl Gateway {
     fn new(config: Config, parts: Parts, stop: CancellationToken) -> Result<Self> {
-        let Parts { bus, control, presence, metrics } = parts;
+        let Parts { bus, control, presence, metrics, beat } = parts;
         let pod: Arc<str> = shared::config::pod_name(&config.common).into();
         let workers = Workers::new(bus.clone(), pod.clone(), config.request_timeout);
         Ok(Self {
@@ -127,6 +130,7 @@ impl Gateway {
             hub: Arc::new(Hub::new(config.max_connections)),
             handshakes: Semaphore::new(HANDSHAKES),
             health: Health::new(bus, presence.clone(), workers.clone()),
+            beat,
             is_closing: AtomicBool::new(false),
             workers,
             control,

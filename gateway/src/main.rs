@@ -10,7 +10,7 @@ use shared::{
     config::Servers,
     lifecycle::{self, Shutdown},
     metrics::Metrics,
-    presence::redis::Redis,
+    presence::{BEAT, redis::Redis},
     telemetry,
 };
 use tokio::net::TcpListener;
@@ -50,6 +50,7 @@ async fn run(mut settings: Settings) -> Result<()> {
         control: Nats::connect(&settings.servers.nats_url, &format!("{pod} control"))?,
         presence: Redis::connect(&settings.servers.redis_url)?,
         metrics: Metrics::install()?,
+        beat: BEAT,
     };
     gateway::run(listeners, settings.config, parts, shutdown).await
 }

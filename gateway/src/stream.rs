@@ -10,6 +10,8 @@
 mod catchup;
 mod follow;
 mod log;
+#[cfg(test)]
+mod model;
 
 use std::{
     collections::HashMap,
@@ -17,7 +19,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use metrics::counter;
@@ -25,7 +27,10 @@ use shared::{
     bus::{Bus, Subject, subject},
     internal::{Deliver, Heads, Partition, PlacedEvent, Position, ReadHeads},
 };
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::{
+    sync::{Notify, Semaphore, mpsc},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 pub use catchup::catch_up;
@@ -305,6 +310,7 @@ impl Streams {
             }
         };
         tokio::select! {
+            biased;
             () = listen => (),
             () = ask => (),
         }
@@ -336,6 +342,7 @@ impl Streams {
             match self.bus.subscribe(subject.clone()).await {
                 Ok(mut messages) => loop {
                     tokio::select! {
+                        biased;
                         () = self.stop.cancelled() => return,
                         message = messages.next() => match message {
                             Some(message) => handle(&message.subject, &message.payload),

@@ -1,17 +1,22 @@
 //! Tests of more than one part, one file for each promise of the system.
 
+mod broken_off;
 mod bus;
 mod canary;
+mod claims;
 mod directory;
 mod end_to_end;
 mod hostile;
 mod ics;
+mod late;
+mod lossy_bus;
 mod meeting;
 mod outage;
 mod overload;
 mod presence;
+mod record;
 mod relay;
-mod relay_killed;
+mod relay_faults;
 mod replay;
 mod retries;
 mod rolling;
@@ -19,5 +24,6 @@ mod servers;
 mod session;
 mod slow;
 mod social;
+mod stopped;
 mod wire;
 mod worker;

@@ -2,6 +2,7 @@
 //! `meeting/`.
 
 mod across;
+mod answers;
 mod availability;
 mod concurrency;
 mod counts;

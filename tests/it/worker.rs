@@ -1,6 +1,7 @@
 //! A worker on a real database, asked over the bus as gateways ask it.
 
 mod canary;
+mod clock;
 mod connect;
 mod database;
 mod reading;

@@ -322,6 +322,11 @@ impl Client {
         self.answers.drain(..).collect()
     }
 
+    /// Breaks the connection off as a machine does that has forgotten it (RST).
+    pub fn reset(self) {
+        self.socket.get_ref().set_zero_linger().expect("a TCP socket");
+    }
+
     /// Everything pushed that was not taken yet.
     pub fn untaken_events(&mut self) -> Vec<Value> {
         self.events.drain(..).collect()

@@ -23,6 +23,6 @@ pub mod token;
 pub mod webhook;
 
 pub use client::{Client, Connect, Refused};
-pub use proxy::{Fault, Proxy, nats::NatsProxy};
+pub use proxy::{Fault, Loss, Proxy, nats::NatsProxy};
 pub use servers::{Isolated, Server, Servers};
 pub use stack::{Pod, Stack};

@@ -1,5 +1,6 @@
 //! A TCP proxy before one server, which a test can cut, freeze, delay and throttle while pods go on using it.
 
+mod loss;
 pub mod nats;
 
 use std::{
@@ -7,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use rand::{SeedableRng as _, rngs::StdRng};
 use reqwest::Url;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -29,6 +31,17 @@ pub struct Fault {
     pub delay: Duration,
     /// So many bytes a second pass on each connection, in each direction.
     pub bytes_per_second: Option<u32>,
+    /// What gets lost on its way from the server, where the proxy is [before NATS](Proxy::before_nats).
+    pub loss: Loss,
+}
+
+/// Messages of NATS that never come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loss {
+    /// Of a thousand messages so many.
+    pub per_mille: u32,
+    /// Those whose subjects begin so; all of them when empty.
+    pub subjects: &'static str,
 }
 
 /// A proxy. Everything that goes through it ends when it is dropped.
@@ -38,6 +51,8 @@ pub struct Proxy {
     fault: watch::Sender<Fault>,
     /// How often everything was cut.
     cuts: watch::Sender<u64>,
+    /// How many messages were lost.
+    lost: watch::Sender<u64>,
     accepting: AbortHandle,
 }
 
@@ -53,14 +68,28 @@ impl Proxy {
     /// # Panics
     /// When the URL names no port of an IPv4 address.
     pub async fn before(url: &str) -> Self {
+        Self::new(url, None).await
+    }
+
+    /// A proxy before a NATS server that can also lose messages: which ones, follows from the seed and the order in which
+    /// connections are made.
+    ///
+    /// # Panics
+    /// As [`Proxy::before`].
+    pub async fn before_nats(url: &str, seed: u64) -> Self {
+        Self::new(url, Some(seed)).await
+    }
+
+    async fn new(url: &str, nats_seed: Option<u64>) -> Self {
         let url: Url = url.parse().expect("a URL");
         let host: Ipv4Addr = url.host_str().expect("a host").parse().expect("an address");
         let server = SocketAddr::from((host, url.port().expect("a port")));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        let (fault, cuts) = (watch::Sender::default(), watch::Sender::default());
-        let accepting = tokio::spawn(accept(listener, server, fault.subscribe(), cuts.subscribe())).abort_handle();
-        Self { address, fault, cuts, accepting }
+        let (fault, cuts, lost) = (watch::Sender::default(), watch::Sender::default(), watch::Sender::default());
+        let way = Way { server, fault: fault.subscribe(), cuts: cuts.subscribe(), lost: lost.clone(), nats_seed };
+        let accepting = tokio::spawn(accept(listener, way)).abort_handle();
+        Self { address, fault, cuts, lost, accepting }
     }
 
     /// The same URL, through the proxy.
@@ -90,20 +119,37 @@ impl Proxy {
         self.cut();
     }
 
+    /// How many messages have been lost so far.
+    pub fn lost(&self) -> u64 {
+        *self.lost.borrow()
+    }
+
     /// All is well again. What was frozen goes on.
     pub fn heal(&self) {
         self.set(Fault::default());
     }
 }
 
-async fn accept(listener: TcpListener, server: SocketAddr, fault: watch::Receiver<Fault>, cuts: watch::Receiver<u64>) {
+/// What every connection knows.
+#[derive(Clone)]
+struct Way {
+    server: SocketAddr,
+    fault: watch::Receiver<Fault>,
+    cuts: watch::Receiver<u64>,
+    lost: watch::Sender<u64>,
+    /// Of the next connection, where it speaks NATS.
+    nats_seed: Option<u64>,
+}
+
+async fn accept(listener: TcpListener, mut way: Way) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((client, _)) = accepted else { continue };
-                if !fault.borrow().is_refusing {
-                    connections.spawn(join(client, server, fault.clone(), cuts.clone()));
+                if !way.fault.borrow().is_refusing {
+                    connections.spawn(join(client, way.clone()));
+                    way.nats_seed = way.nats_seed.map(|seed| seed.wrapping_add(1));
                 }
             }
             Some(_) = connections.join_next() => (),
@@ -112,7 +158,7 @@ async fn accept(listener: TcpListener, server: SocketAddr, fault: watch::Receive
 }
 
 /// One connection, until a side ends it or it is cut.
-async fn join(client: TcpStream, server: SocketAddr, fault: watch::Receiver<Fault>, mut cuts: watch::Receiver<u64>) {
+async fn join(client: TcpStream, Way { server, fault, mut cuts, lost, nats_seed }: Way) {
     cuts.mark_unchanged();
     let Ok(server) = TcpStream::connect(server).await else { return };
     for stream in [&client, &server] {
@@ -121,14 +167,20 @@ async fn join(client: TcpStream, server: SocketAddr, fault: watch::Receiver<Faul
     }
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
+    let sieve = nats_seed.map(|seed| loss::Sieve::new(StdRng::seed_from_u64(seed), lost));
     tokio::select! {
-        () = pass(from_client, to_server, fault.clone()) => (),
-        () = pass(from_server, to_client, fault) => (),
+        () = pass(from_client, to_server, fault.clone(), None) => (),
+        () = pass(from_server, to_client, fault, sieve) => (),
         _ = cuts.changed() => (),
     }
 }
 
-async fn pass(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, mut fault: watch::Receiver<Fault>) {
+async fn pass(
+    mut from: tcp::OwnedReadHalf,
+    mut to: tcp::OwnedWriteHalf,
+    mut fault: watch::Receiver<Fault>,
+    mut sieve: Option<loss::Sieve>,
+) {
     let mut chunk = vec![0; CHUNK];
     loop {
         let Ok(length @ 1..) = from.read(&mut chunk).await else { return };
@@ -136,7 +188,11 @@ async fn pass(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, mut fau
         let throttle =
             now.bytes_per_second.map_or(Duration::ZERO, |rate| Duration::from_secs(1) * length as u32 / rate);
         tokio::time::sleep(now.delay.max(throttle)).await;
-        if to.write_all(&chunk[..length]).await.is_err() {
+        let passed = match &mut sieve {
+            None => to.write_all(&chunk[..length]).await,
+            Some(sieve) => to.write_all(&sieve.pass(&chunk[..length], now.loss)).await,
+        };
+        if passed.is_err() {
             return;
         }
     }

@@ -34,6 +34,7 @@ pub struct Builder {
     own_gateway_args: Vec<(usize, String)>,
     drain: [Duration; 2],
     servers: Option<Isolated>,
+    beat: Option<Duration>,
     is_seeded: bool,
 }
 
@@ -92,6 +93,12 @@ impl Builder {
         self
     }
 
+    /// With gateways of this process that say so often that their sockets live.
+    pub fn beat(mut self, beat: Duration) -> Self {
+        self.beat = Some(beat);
+        self
+    }
+
     /// On servers of the test's own, which it may stop and start.
     pub fn on(mut self, servers: Isolated) -> Self {
         self.servers = Some(servers);
@@ -138,10 +145,12 @@ impl Builder {
         for (index, arg) in self.own_args {
             workers[index].args.push(arg);
         }
+        assert!(self.beat.is_none() || !self.processes, "the beat is no setting");
         let mut gateways = pods(Kind::Gateway, self.gateways, &gateway_args);
         for (index, arg) in self.own_gateway_args {
             gateways[index].args.push(arg);
         }
+        gateways.iter_mut().for_each(|gateway| gateway.beat = self.beat);
         let stack = Stack { gateways, workers, servers, logs };
         for pod in stack.workers.iter().chain(&stack.gateways) {
             pod.start().await;
@@ -182,6 +191,7 @@ impl Stack {
             own_gateway_args: Vec::new(),
             drain: [Duration::ZERO, Duration::from_secs(1)],
             servers: None,
+            beat: None,
             is_seeded: true,
         }
     }

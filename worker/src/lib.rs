@@ -17,9 +17,11 @@
 //! | [`database`] | the pool, the schema, a new epoch |
 //! | `object` | identifiers of what is made here |
 //! | `readiness`, `management` | whether the worker can do its work; the listener that says so |
+//! | [`clock`] | this machine's clock |
 //! | [`config`] | the settings |
 
 pub mod availability;
+pub mod clock;
 pub mod config;
 pub mod context;
 pub mod database;
@@ -61,6 +63,7 @@ use shared::{
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
+pub use clock::Clock;
 pub use config::Config;
 
 use context::Context;
@@ -80,6 +83,8 @@ pub struct Parts {
     pub presence: Presence,
     /// What `/metrics` shows.
     pub metrics: Metrics,
+    /// This machine's clock, which is held against PostgreSQL's.
+    pub clock: Clock,
 }
 
 /// Runs a worker until it has been told to drain and has drained, or to stop.
@@ -109,7 +114,7 @@ pub async fn run(management: TcpListener, config: Config, parts: Parts, shutdown
     let drain = shutdown.drain.clone();
     let routes = Management { metrics: parts.metrics, reports: known.clone(), is_serving, drain };
     tokio::spawn(serve(management, management::router(routes), Limits::management(), background.clone()));
-    tokio::spawn(readiness::watch(context.clone(), options.clone(), reports, background.clone()));
+    tokio::spawn(readiness::watch(context.clone(), options.clone(), parts.clock, reports, background.clone()));
 
     let bus = context.bus.clone();
     let service = Service::new(context, options, serving, shutdown.clone());

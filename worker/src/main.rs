@@ -13,7 +13,7 @@ use shared::{
     telemetry,
 };
 use tokio::net::TcpListener;
-use worker::{Config, Parts, config::Database, database};
+use worker::{Clock, Config, Parts, config::Database, database};
 
 /// What the process is to do.
 #[derive(Debug)]
@@ -97,6 +97,7 @@ async fn run(Serve { management_listen, servers, mut config }: Serve) -> Result<
         bus: Nats::connect(&servers.nats_url, &pod)?,
         presence: Redis::connect(&servers.redis_url)?,
         metrics: Metrics::install()?,
+        clock: Clock::system(),
     };
     worker::run(management, config, parts, shutdown).await
 }

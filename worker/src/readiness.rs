@@ -12,10 +12,7 @@
 //!
 //! A look a second; three bad ones in a row make an entry bad, after that two good ones make it good again.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
@@ -26,6 +23,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    clock::Clock,
     context::Context,
     database::{self, Schema},
 };
@@ -133,6 +131,7 @@ impl Report {
 pub(crate) async fn watch(
     context: Arc<Context>,
     options: PgConnectOptions,
+    clock: Clock,
     reports: watch::Sender<Report>,
     until: CancellationToken,
 ) {
@@ -141,7 +140,7 @@ pub(crate) async fn watch(
     loop {
         let round = Instant::now();
         let looks = async {
-            tokio::join!(look_at_database(&options, &mut connection), async {
+            tokio::join!(look_at_database(&options, &clock, &mut connection), async {
                 context.presence.pods().await.map(|_| String::new()).map_err(|error| error.to_string())
             })
         };
@@ -169,13 +168,17 @@ struct Look {
 }
 
 /// On a connection of its own: a pool that is busy is not a database that is away.
-async fn look_at_database(options: &PgConnectOptions, kept: &mut Option<PgConnection>) -> Result<Look, String> {
+async fn look_at_database(
+    options: &PgConnectOptions,
+    clock: &Clock,
+    kept: &mut Option<PgConnection>,
+) -> Result<Look, String> {
     let look = async {
         let mut connection = match kept.take() {
             Some(connection) => connection,
             None => PgConnection::connect_with(options).await?,
         };
-        let asked = (Instant::now(), unix_now());
+        let asked = (Instant::now(), clock.since_1970());
         let theirs: f64 = sqlx::query_scalar("SELECT extract(epoch FROM clock_timestamp())::float8")
             .fetch_one(&mut connection)
             .await?;
@@ -192,10 +195,6 @@ async fn look_at_database(options: &PgConnectOptions, kept: &mut Option<PgConnec
         Ok(outcome) => outcome.map_err(|error: sqlx::Error| error.to_string()),
         Err(_) => Err("no answer".to_owned()),
     }
-}
-
-fn unix_now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 impl Report {

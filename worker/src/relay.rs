@@ -54,10 +54,31 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 /// How often to look whether the bus is back.
 const BUS_LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// The gaps between a relay's steps, in their order. Moving is one statement and has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// It has its session, and holds nothing.
+    Opened,
+    /// It holds partitions that it has told nothing of.
+    Locked,
+    /// It knows which partitions may have something to move, and has moved nothing of it.
+    Chosen,
+    /// What it has moved is committed, and nobody is told.
+    Committed,
+    /// It knows which pods the recipients are on, and nobody is told.
+    LookedUp,
+    /// The bodies of one network's events are on their way, but not yet that they moved.
+    BodiesSent,
+    /// All is told but the heads.
+    MovesSent,
+    /// The heads are told.
+    HeadsSent,
+}
+
 /// Where a test can stop a relay.
 pub trait Hooks: Send + Sync + 'static {
-    /// Awaited after each commit that moved something, before anybody is told.
-    fn before_telling(&self) -> BoxFuture<'_, ()> {
+    /// Awaited in each gap, a few times for each batch.
+    fn at(&self, _step: Step) -> BoxFuture<'_, ()> {
         std::future::ready(()).boxed()
     }
 }

@@ -15,7 +15,7 @@ use shared::{
     config::{self, pod_name},
     lifecycle::Shutdown,
     metrics::Metrics,
-    presence::{Presence, local as local_presence, redis::Redis},
+    presence::{BEAT, Presence, local as local_presence, redis::Redis},
     telemetry,
 };
 use tokio::{
@@ -104,13 +104,18 @@ pub async fn run(settings: Serve) -> Result<ExitCode> {
         let mut worker = tokio::spawn(worker::run(
             worker_management,
             worker,
-            worker::Parts { bus: bus.clone(), presence: presence.clone(), metrics: metrics.clone() },
+            worker::Parts {
+                bus: bus.clone(),
+                presence: presence.clone(),
+                metrics: metrics.clone(),
+                clock: worker::Clock::system(),
+            },
             worker_shutdown.clone(),
         ));
         let mut gateway = tokio::spawn(gateway::run(
             gateway::Listeners { public, management },
             gateway,
-            gateway::Parts { bus, control, presence, metrics },
+            gateway::Parts { bus, control, presence, metrics, beat: BEAT },
             shutdown.clone(),
         ));
         let ended = tokio::select! {

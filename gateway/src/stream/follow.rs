@@ -9,7 +9,7 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use metrics::counter;
@@ -17,7 +17,10 @@ use shared::{
     bus::{Subject, Subscription},
     internal::{Moved, ReadHeads, ReadRange},
 };
-use tokio::{sync::mpsc, time::sleep_until};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
 
 use super::{Feed, Signal, Stream, Streams};
 
@@ -67,21 +70,24 @@ impl Follower {
             let fetch_at = self.fetch_at.unwrap_or_else(Instant::now);
             let ask_at = self.ask_at.unwrap_or_else(Instant::now);
             tokio::select! {
-                message = moves.next() => match message.map(|message| serde_json::from_slice::<Moved>(&message.payload)) {
-                    Some(Ok(moved)) => self.receive(moved),
-                    Some(Err(error)) => tracing::error!(%error, "a move could not be read"),
-                    None => moves = self.subscribe().await,
-                },
-                Some(signal) = self.inbox.recv() => self.heed(signal),
-                _ = disturbances.changed() => self.ask_at = Some(Instant::now()),
-                () = sleep_until(ask_at.into()), if self.ask_at.is_some() => self.ask().await,
-                () = sleep_until(fetch_at.into()), if self.fetch_at.is_some() => self.fetch().await,
+                // In this order, so that a schedule of a test repeats. The first three are never due again at once but for
+                // something that came after them, and what the last one lacks meanwhile is read from the log.
+                biased;
                 _ = linger.tick() => {
                     if self.streams.remove_if_unused(&self.stream) {
                         return;
                     }
                     self.stream.lock().trim_ring(Instant::now());
                 }
+                () = sleep_until(ask_at), if self.ask_at.is_some() => self.ask().await,
+                () = sleep_until(fetch_at), if self.fetch_at.is_some() => self.fetch().await,
+                _ = disturbances.changed() => self.ask_at = Some(Instant::now()),
+                Some(signal) = self.inbox.recv() => self.heed(signal),
+                message = moves.next() => match message.map(|message| serde_json::from_slice::<Moved>(&message.payload)) {
+                    Some(Ok(moved)) => self.receive(moved),
+                    Some(Err(error)) => tracing::error!(%error, "a move could not be read"),
+                    None => moves = self.subscribe().await,
+                },
             }
             if self.untold >= UNTOLD {
                 self.untold = 0;

@@ -6,13 +6,14 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use shared::{
     api::Close,
     internal::{LoggedEvent, Moved, PlacedEvent, Position},
 };
+use tokio::time::Instant;
 
 use crate::{hub::Socket, transport::PushedEvent};
 
@@ -247,11 +248,12 @@ impl Log {
         }
     }
 
-    /// Goes on at `head` because what lies between is gone: every attached socket may lack something and is told so.
+    /// Goes on at `head` because what lies between is gone: every attached socket that has not had it by another way may lack
+    /// something, and is told so.
     pub fn skip_to(&mut self, head: Position) {
         self.seen = self.seen.max(head);
         self.forget_early();
-        for attached in self.attached.values().flatten() {
+        for attached in self.attached.values().flatten().filter(|attached| attached.after < head) {
             attached.socket.outbox.push([attached.socket.protocol.resync_required()]);
         }
     }

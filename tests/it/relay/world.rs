@@ -18,7 +18,7 @@ use sqlx::{
 use tokio::task::JoinHandle;
 use worker::{
     outbox::{self, Emission},
-    relay::{Hooks, Relay},
+    relay::{Hooks, Relay, Step},
 };
 
 pub const EVENT: &str = "meeting:onMeetingUpdated";
@@ -55,8 +55,8 @@ impl Running {
 pub struct Stuck;
 
 impl Hooks for Stuck {
-    fn before_telling(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::pending())
+    fn at(&self, step: Step) -> BoxFuture<'_, ()> {
+        if step == Step::Committed { Box::pin(std::future::pending()) } else { Box::pin(std::future::ready(())) }
     }
 }
 

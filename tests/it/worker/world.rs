@@ -20,7 +20,7 @@ use shared::{
 };
 use sqlx::{Connection as _, PgConnection};
 use tokio::{net::TcpListener, task::JoinHandle};
-use worker::{Parts, config::DatabaseUrl};
+use worker::{Clock, Parts, config::DatabaseUrl};
 
 /// Longer than anything takes here; the budget of every request that does not say otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -115,6 +115,11 @@ impl World {
     }
 
     pub async fn start(&self, args: &[&str]) -> Worker {
+        self.start_with(Clock::system(), args).await
+    }
+
+    /// Starts a worker on a machine with this clock.
+    pub async fn start_with(&self, clock: Clock, args: &[&str]) -> Worker {
         let database = format!("--database-url={}", self.servers.database_url);
         let args = ["worker", "--drain-delay=0s", database.as_str()].into_iter().chain(args.iter().copied());
         let settings = Settings::try_parse_from(args).expect("settings");
@@ -124,6 +129,7 @@ impl World {
             bus: self.bus.clone(),
             presence: presence::Presence::new(presence::local::Local::new()),
             metrics: Metrics::install().expect("metrics"),
+            clock,
         };
         let shutdown = Shutdown::default();
         let task = tokio::spawn(worker::run(listener, settings.config, parts, shutdown.clone()));

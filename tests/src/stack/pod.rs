@@ -6,11 +6,18 @@ use std::{
     path::{Path, PathBuf},
     process::Stdio,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use clap::Parser;
-use shared::{bus::nats::Nats, lifecycle::Shutdown, metrics::Metrics, presence::redis::Redis, telemetry};
+use shared::{
+    bus::nats::Nats,
+    lifecycle::Shutdown,
+    metrics::Metrics,
+    presence::{BEAT, redis::Redis},
+    telemetry,
+};
 use tokio::{net::TcpListener, process::Command, sync::Mutex, task::JoinHandle};
 
 use super::http;
@@ -38,6 +45,8 @@ pub struct Pod {
     pub(super) args: Vec<String>,
     /// What it logs as a process; `None`: it runs in this one.
     log_filter: Option<String>,
+    /// Another beat than a gateway's own; not for processes.
+    pub(super) beat: Option<Duration>,
     logs: PathBuf,
     starts: AtomicU32,
     running: Mutex<Running>,
@@ -76,6 +85,7 @@ impl Pod {
             management: address(),
             args: args.to_vec(),
             log_filter,
+            beat: None,
             logs,
             starts: AtomicU32::new(0),
             running: Mutex::new(Running::No),
@@ -138,6 +148,7 @@ impl Pod {
                     control: Nats::connect(&settings.servers.nats_url, &name)?,
                     presence: Redis::connect(&settings.servers.redis_url)?,
                     metrics,
+                    beat: self.beat.unwrap_or(BEAT),
                 };
                 tokio::spawn(gateway::run(listeners, settings.config, parts, shutdown.clone()))
             }
@@ -148,6 +159,7 @@ impl Pod {
                     bus: Nats::connect(&settings.servers.nats_url, &name)?,
                     presence: Redis::connect(&settings.servers.redis_url)?,
                     metrics,
+                    clock: worker::Clock::system(),
                 };
                 tokio::spawn(worker::run(management, settings.config, parts, shutdown.clone()))
             }

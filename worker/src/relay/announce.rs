@@ -18,6 +18,7 @@ use shared::{
 use tokio::time::{Instant, timeout};
 
 use super::{
+    Hooks, Step,
     chunk::{chunks, text_bytes},
     session::Event,
 };
@@ -57,7 +58,7 @@ impl Announcer {
     }
 
     /// Publishes the bodies to the pods of their recipients, and to all gateways of each network what has moved.
-    pub(super) async fn announce(&mut self, events: &[Event]) {
+    pub(super) async fn announce(&mut self, events: &[Event], hooks: &dyn Hooks) {
         let parts: Vec<Part<'_>> = events
             .chunk_by(|one, next| one.network == next.network)
             .filter_map(|events| {
@@ -69,6 +70,7 @@ impl Announcer {
             return self.tell_of(Err(BusError::Away));
         }
         let pods = self.pods_of(&parts).await;
+        hooks.at(Step::LookedUp).await;
         let publish = async {
             for (part, pods) in parts.iter().zip(&pods) {
                 for (pod, events) in by_pod(part, pods) {
@@ -76,6 +78,7 @@ impl Announcer {
                         self.publish(Subject::deliver(pod), &delivery).await?;
                     }
                 }
+                hooks.at(Step::BodiesSent).await;
                 for moved in moves(part) {
                     self.publish(Subject::events(part.network), &moved).await?;
                 }

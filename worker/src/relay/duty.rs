@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Hooks, Relay,
+    Hooks, Relay, Step,
     announce::Announcer,
     bound::{Bound, Settled},
     heads::{RECENT, Recent},
@@ -107,6 +107,7 @@ impl Duty {
         let mut next_poll = Instant::now();
         let mut next_share = Instant::now();
         let mut next_watch = Instant::now();
+        self.hooks.at(Step::Opened).await;
         while !drain.is_cancelled() {
             if Instant::now() >= next_share {
                 self.share().await?;
@@ -170,6 +171,7 @@ impl Duty {
 
     async fn take(&mut self, free: &[Partition]) -> Result<(), Interruption> {
         let taken = self.session.take(free).await?;
+        self.hooks.at(Step::Locked).await;
         for partition in &taken {
             let listener = self.wakes.listen(&self.bus, *partition);
             let held =
@@ -241,6 +243,7 @@ impl Duty {
 
     /// Moves what waits in these partitions, while the batch before is told.
     async fn move_on(&mut self, turn: &[Partition]) -> Result<(), Interruption> {
+        self.hooks.at(Step::Chosen).await;
         for partition in turn {
             self.waiting.remove(*partition);
         }
@@ -304,6 +307,7 @@ impl Duty {
     async fn tell_heads(&mut self) {
         let heads: Vec<_> = self.held.iter().map(|(partition, held)| (*partition, held.recent.messages())).collect();
         self.announcer.tell_heads(heads).await;
+        self.hooks.at(Step::HeadsSent).await;
     }
 }
 
@@ -312,8 +316,9 @@ async fn tell(announcer: &mut Announcer, hooks: &dyn Hooks, held: &mut BTreeMap<
     if events.is_empty() {
         return;
     }
-    hooks.before_telling().await;
-    announcer.announce(&events).await;
+    hooks.at(Step::Committed).await;
+    announcer.announce(&events, hooks).await;
+    hooks.at(Step::MovesSent).await;
     let now = Instant::now();
     for last_of_network in events.chunk_by(|one, next| one.network == next.network).filter_map(<[Event]>::last) {
         let Event { partition, network, epoch, position, .. } = last_of_network;
