@@ -14,6 +14,7 @@ use shared::{
     presence::{BEAT, Claim, Place},
 };
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Gateway,
@@ -113,7 +114,8 @@ pub async fn authenticate(gateway: &Gateway, headers: &HeaderMap, query: Option<
     })
 }
 
-/// Lets a client in, or not. Runs to its end even if the client goes away: a claim half made would be nobody's.
+/// Lets a client in, or not. `given_up`: the client has gone away. Once the claim is begun this runs to its end all the same: a
+/// claim half made would be nobody's.
 ///
 /// # Errors
 /// See [`Refusal`].
@@ -122,6 +124,7 @@ pub async fn admit(
     verified: Verified,
     hello: Hello,
     protocol: &'static dyn Protocol,
+    given_up: CancellationToken,
 ) -> Result<Admitted, Refusal> {
     let _handshake = timeout(HANDSHAKE_PATIENCE, gateway.handshakes.acquire())
         .await
@@ -133,6 +136,11 @@ pub async fn admit(
         return Err(Refusal::Unavailable("the pod is full"));
     }
     let connected = connect(&gateway, &verified).await?;
+    // This pod, or the way to the workers, may have been stuck: meanwhile the client has opened a socket elsewhere, with a lower
+    // fence. It would be told that a newer one took its place, and stop.
+    if given_up.is_cancelled() {
+        return Err(Refusal::Unavailable("the client has gone"));
+    }
 
     let Connected { user_info, partition, epoch, head, fence } = connected;
     let socket = Arc::new(Socket::new(
