@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use harness::{Servers, eventually};
+use harness::{Proxy, Servers, eventually};
 use serde_json::json;
 use shared::{
     api::Code,
@@ -95,6 +95,23 @@ async fn no_request_meets_a_connection_of_before_a_restart_and_a_database_that_i
     assert!(!report.1.contains("convene:"), "no password: {}", report.1);
     servers.postgres.start().await;
     worker.ready().await;
+    eventually!(connect().await.is_ok());
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn whoever_hangs_up_before_the_database_has_greeted_makes_it_503_and_not_500() {
+    let mut world = World::new().await;
+    let proxy = Proxy::before(&world.servers.database_url).await;
+    world.servers.database_url = proxy.url(&world.servers.database_url);
+    let worker = world.worker(&["--namespaces=user"]).await;
+    let connect = async || world.connect(&session("alice"), ProfileClaims::default()).await;
+    connect().await.expect("let in");
+    proxy.part();
+    for refused in join_all((0..20).map(|_| connect())).await {
+        assert_eq!(refused.expect_err("the database is away").code, Code::Unavailable);
+    }
+    proxy.heal();
     eventually!(connect().await.is_ok());
     worker.drain().await;
 }
