@@ -1,6 +1,7 @@
 //! Tests of more than one part, one file for each promise of the system.
 
 mod bus;
+mod chaos;
 mod directory;
 mod end_to_end;
 mod ics;

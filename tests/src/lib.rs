@@ -9,7 +9,9 @@
 //! | [`mod@eventually`] | waiting for a condition instead of sleeping |
 //! | [`process`] | signals |
 //! | [`proxy`] | the way to a server, which a test can cut, freeze and slow down |
+//! | [`chaos`] | a whole system whose parts fail at random, clients that go on, and what must hold afterwards |
 
+pub mod chaos;
 pub mod client;
 pub mod eventually;
 pub mod process;
@@ -20,7 +22,7 @@ pub mod stack;
 pub mod token;
 pub mod webhook;
 
-pub use client::{Client, Connect, Refused};
+pub use client::{Client, Connect, NotOpened, Refused};
 pub use proxy::{Fault, Proxy};
 pub use servers::{Isolated, Server, Servers};
 pub use stack::{Pod, Stack};

@@ -30,6 +30,8 @@ pub struct Builder {
     worker_args: Vec<String>,
     own_args: Vec<(usize, String)>,
     servers: Option<Isolated>,
+    ways: Option<[Isolated; 2]>,
+    log_filter: String,
     is_seeded: bool,
 }
 
@@ -76,6 +78,19 @@ impl Builder {
         self
     }
 
+    /// With other addresses of the same servers for the gateways and for the workers, such as those of a
+    /// [`Proxy`](crate::Proxy).
+    pub fn through(mut self, gateways: Isolated, workers: Isolated) -> Self {
+        self.ways = Some([gateways, workers]);
+        self
+    }
+
+    /// With another `RUST_LOG` for [processes](Builder::processes) than `debug`.
+    pub fn log_filter(mut self, filter: &str) -> Self {
+        self.log_filter = filter.to_owned();
+        self
+    }
+
     /// Without the network `demo`.
     pub fn unseeded(mut self) -> Self {
         self.is_seeded = false;
@@ -91,21 +106,31 @@ impl Builder {
             Some(servers) => servers,
             None => Servers::shared().await.isolated_with_schema().await,
         };
-        let common = [
-            "--drain-delay=0s",
-            "--drain-timeout=1s",
-            &format!("--nats-url={}", servers.nats_url),
-            &format!("--redis-url={}", servers.redis_url),
-        ]
-        .map(str::to_owned);
-        let gateway_args = [format!("--jwt-secret={JWT_SECRET}"), format!("--admin-token={ADMIN_TOKEN}")].into_iter();
-        let gateway_args: Vec<String> = common.iter().cloned().chain(gateway_args).chain(self.gateway_args).collect();
-        let worker_args = [format!("--database-url={}", servers.database_url), "--migrate".to_owned()].into_iter();
-        let worker_args: Vec<String> = common.iter().cloned().chain(worker_args).chain(self.worker_args).collect();
+        let [to_gateways, to_workers] = self.ways.unwrap_or_else(|| [servers.clone(), servers.clone()]);
+        let common = |servers: &Isolated| {
+            [
+                "--drain-delay=0s",
+                "--drain-timeout=1s",
+                &format!("--nats-url={}", servers.nats_url),
+                &format!("--redis-url={}", servers.redis_url),
+            ]
+            .map(str::to_owned)
+            .into_iter()
+        };
+        let gateway_args = [format!("--jwt-secret={JWT_SECRET}"), format!("--admin-token={ADMIN_TOKEN}")]
+            .into_iter()
+            .chain(self.gateway_args);
+        let gateway_args: Vec<String> = common(&to_gateways).chain(gateway_args).collect();
+        let worker_args = [format!("--database-url={}", to_workers.database_url), "--migrate".to_owned()]
+            .into_iter()
+            .chain(self.worker_args);
+        let worker_args: Vec<String> = common(&to_workers).chain(worker_args).collect();
         let logs = tempfile::tempdir().expect("a folder for logs");
         let pods = |kind, count, args: &[String]| {
             (0..count)
-                .map(|index| Pod::new(kind, index, args, self.processes, logs.path().to_owned()))
+                .map(|index| {
+                    Pod::new(kind, index, args, self.processes.then(|| self.log_filter.clone()), logs.path().to_owned())
+                })
                 .collect::<Vec<_>>()
         };
         let mut workers = pods(Kind::Worker, self.workers, &worker_args);
@@ -149,6 +174,8 @@ impl Stack {
             worker_args: Vec::new(),
             own_args: Vec::new(),
             servers: None,
+            ways: None,
+            log_filter: "debug,hyper=info,sqlx=info".to_owned(),
             is_seeded: true,
         }
     }
@@ -197,6 +224,11 @@ impl Stack {
     pub async fn database(&self) -> sqlx::PgConnection {
         use sqlx::Connection as _;
         sqlx::PgConnection::connect(&self.servers.database_url).await.expect("the database")
+    }
+
+    /// The folder of the pods' logs, a file for each start of each pod; only for [processes](Builder::processes).
+    pub fn logs(&self) -> &std::path::Path {
+        self.logs.path()
     }
 
     /// Everything that the pods have logged; only for [processes](Builder::processes).

@@ -36,7 +36,8 @@ pub struct Pod {
     /// Where health and metrics are served.
     pub management: SocketAddr,
     pub(super) args: Vec<String>,
-    is_process: bool,
+    /// `RUST_LOG` of a process; `None`: it runs in this one.
+    log_filter: Option<String>,
     logs: PathBuf,
     starts: AtomicU32,
     running: Mutex<Running>,
@@ -66,7 +67,7 @@ struct WorkerSettings {
 }
 
 impl Pod {
-    pub(super) fn new(kind: Kind, index: usize, args: &[String], is_process: bool, logs: PathBuf) -> Self {
+    pub(super) fn new(kind: Kind, index: usize, args: &[String], log_filter: Option<String>, logs: PathBuf) -> Self {
         let address = || SocketAddr::from((Ipv4Addr::LOCALHOST, free_port().expect("a free port")));
         Self {
             kind,
@@ -74,7 +75,7 @@ impl Pod {
             public: address(),
             management: address(),
             args: args.to_vec(),
-            is_process,
+            log_filter,
             logs,
             starts: AtomicU32::new(0),
             running: Mutex::new(Running::No),
@@ -88,19 +89,19 @@ impl Pod {
     pub async fn start(&self) {
         let mut running = self.running.lock().await;
         let start = self.starts.fetch_add(1, Ordering::Relaxed);
-        *running = if self.is_process {
-            Running::Process(self.spawn(start).expect("the pod starts"))
-        } else {
-            self.run_here().await.expect("the pod starts")
+        *running = match &self.log_filter {
+            Some(filter) => Running::Process(self.spawn(start, filter).expect("the pod starts")),
+            None => self.run_here().await.expect("the pod starts"),
         };
     }
 
-    fn name(&self) -> String {
+    /// `gateway-0`, say.
+    pub fn name(&self) -> String {
         let kind = if self.kind == Kind::Gateway { "gateway" } else { "worker" };
         format!("{kind}-{}", self.index)
     }
 
-    fn spawn(&self, start: u32) -> anyhow::Result<Guarded> {
+    fn spawn(&self, start: u32, log_filter: &str) -> anyhow::Result<Guarded> {
         // Tests and benchmarks lie in `deps`, below the programs of their package.
         let folder = std::env::current_exe()?.parent().and_then(Path::parent).context("a target folder")?.to_owned();
         let program = if self.kind == Kind::Gateway { "gateway-pod" } else { "worker-pod" };
@@ -109,7 +110,7 @@ impl Pod {
         command
             .args(&self.args)
             .arg(format!("--management-listen={}", self.management))
-            .env("RUST_LOG", "debug,hyper=info,sqlx=info")
+            .env("RUST_LOG", log_filter)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
@@ -169,10 +170,15 @@ impl Pod {
         self.logs.join(format!("{}.{start}.log", self.name()))
     }
 
-    /// The last lines that a process has logged since it was started.
-    fn last_logged(&self) -> Vec<String> {
+    /// What a process has logged since it was started.
+    pub fn logged(&self) -> String {
         let start = self.starts.load(Ordering::Relaxed).saturating_sub(1);
-        let log = fs::read_to_string(self.log(start)).unwrap_or_default();
+        fs::read_to_string(self.log(start)).unwrap_or_default()
+    }
+
+    /// The last lines of that.
+    fn last_logged(&self) -> Vec<String> {
+        let log = self.logged();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(10)..].iter().map(ToString::to_string).collect()
     }
@@ -250,6 +256,14 @@ impl Pod {
         match &*self.running.lock().await {
             Running::Process(child) => child.id(),
             _ => panic!("{} is no process", self.name()),
+        }
+    }
+
+    /// The id of its process; `None` when it does not run or is no process.
+    pub async fn running_process(&self) -> Option<u32> {
+        match &*self.running.lock().await {
+            Running::Process(child) => Some(child.id()),
+            _ => None,
         }
     }
 }
