@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use harness::chaos::{Plan, run};
 
+#[expect(clippy::print_stdout, reason = "cargo shows it when the test fails, and when it is asked to")]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_acknowledged_happens_once_and_is_told_once_whatever_fails() {
     let plan = Plan {
@@ -15,7 +16,8 @@ async fn what_is_acknowledged_happens_once_and_is_told_once_whatever_fails() {
         waits_for_expiry: false,
         logs: env!("CARGO_TARGET_TMPDIR").into(),
     };
+    println!("chaos, seed {}", plan.seed);
     let report = Box::pin(run(plan)).await;
-    assert!(report.broken.is_empty(), "{report}");
-    tracing::info!("{report}");
+    println!("{report}");
+    assert!(report.broken.is_empty(), "see above");
 }

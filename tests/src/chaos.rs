@@ -31,10 +31,9 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 pub use self::report::Report;
-use self::{hand::Hand, judge::judge, lane::Lane, ledger::Ledger, session::Session, tally::Tally, world::World};
-
-/// How long the last requests may take once all is well again: breakers, pauses and beats included.
-const SETTLING: Duration = Duration::from_secs(90);
+use self::{hand::Hand, judge::judge, lane::Lane, ledger::Ledger, session::Session, tally::Tally,
+    world::{PATIENCE, World},
+};
 
 /// What a run is made of.
 #[derive(Clone, Debug)]
@@ -93,13 +92,13 @@ pub async fn run(plan: Plan) -> Report {
     world.heal(&tally).await;
     let healed = Instant::now();
     work.cancel();
-    match timeout(SETTLING, working).await {
+    match timeout(PATIENCE, working).await {
         Ok(outcomes) => {
             for outcome in outcomes {
                 outcome.expect("a hand does not panic");
             }
         }
-        Err(_) => tally.blame(format!("requests are not answered {SETTLING:?} after all was well again")),
+        Err(_) => tally.blame(format!("requests are not answered {PATIENCE:?} after all was well again")),
     }
     let settled = healed.elapsed();
     let events = judge(&world, &sessions, &ledger, &tally, plan.waits_for_expiry).await;

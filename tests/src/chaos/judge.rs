@@ -17,13 +17,9 @@ use super::{
     leg::{Leg, position},
     session::Session,
     tally::Tally,
-    world::World,
+    world::{PATIENCE, World},
 };
 pub(super) use events::Received;
-
-/// What a lost message about a replaced socket is made good by: the next beat (20 s); and what a silent relay's successor
-/// waits for (10 s); and a client's longest pause.
-const QUIET: Duration = Duration::from_secs(60);
 
 /// Judges everything, and says what was received.
 pub(super) async fn judge(
@@ -44,16 +40,16 @@ pub(super) async fn judge(
     received
 }
 
-/// Waits until every session has one socket, which has received all that the log has for its user.
+/// Waits until every session has one socket, which at the latest a beat (20 s) brings about, and which has received all that the log has for its user.
 async fn wait_for_quiet(database: &mut PgConnection, sessions: &[Arc<Session>], tally: &Tally) {
-    let deadline = Instant::now() + QUIET;
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let unrest = unrest(database, sessions).await;
         if unrest.is_empty() {
             return;
         }
         if Instant::now() > deadline {
-            return tally.blame(format!("{QUIET:?} after the last answer it is not quiet: {unrest:?}"));
+            return tally.blame(format!("{PATIENCE:?} after the last answer it is not quiet: {unrest:?}"));
         }
         sleep(Duration::from_millis(200)).await;
     }

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::{Instant, sleep};
+
 /// So much of what did not hold is kept: one defect shows in many places.
 const MOST_BLAMES: usize = 100;
 
@@ -45,6 +47,17 @@ impl Tally {
         let mut figures = self.figures();
         if figures.broken.len() < MOST_BLAMES {
             figures.broken.push(what);
+        }
+    }
+
+    /// Blames what is still wrong after so long.
+    pub(super) async fn hold(&self, patience: Duration, wrong: impl AsyncFn() -> Option<String>) {
+        let deadline = Instant::now() + patience;
+        while let Some(what) = wrong().await {
+            if Instant::now() > deadline {
+                return self.blame(format!("after {patience:?}: {what}"));
+            }
+            sleep(Duration::from_millis(200)).await;
         }
     }
 

@@ -9,6 +9,9 @@ use crate::{Proxy, Servers, Stack, stack::Pod};
 
 const PODS: usize = 3;
 
+/// What is not well so long after everything else is, is not well. Far more than it takes on a busy machine.
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
+
 /// How often the processes' memory is looked at.
 const WATCHING: Duration = Duration::from_millis(500);
 
@@ -152,9 +155,13 @@ impl World {
             way.proxy.heal();
         }
         for (_, pod) in self.pods() {
-            if !has_ended(pod, tally).await {
-                pod.ready().await;
-            }
+            has_ended(pod, tally).await;
+            let wrong = async || {
+                let answer = pod.get("/readyz").await;
+                let is_ready = answer.as_ref().is_some_and(|(status, _)| *status == 200);
+                (!is_ready).then(|| format!("{} is not ready: {answer:?}", pod.name()))
+            };
+            tally.hold(PATIENCE, wrong).await;
         }
     }
 

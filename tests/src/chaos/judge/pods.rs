@@ -15,16 +15,10 @@ use crate::{
     chaos::{
         session::Session,
         tally::Tally,
-        world::{World, has_ended},
+        world::{PATIENCE, World, has_ended},
     },
     stack::{ADMIN_TOKEN, Pod, http},
 };
-
-/// A beat, and machine noise: what Redis has forgotten is there again.
-const PATIENCE: Duration = Duration::from_secs(40);
-
-/// What Redis knows of a dead pod has expired.
-const EXPIRY: Duration = Duration::from_secs(90);
 
 /// Class of the advisory locks of the relay's partitions, and how many there are.
 const PARTITIONS: (i64, i64) = (1_668_178_290, 64);
@@ -50,7 +44,7 @@ pub(super) async fn judge(
             let wrong: Vec<_> = found.symmetric_difference(&expected).cloned().collect();
             (!wrong.is_empty()).then(|| format!("{} of presence: {wrong:?}", gateway.name()))
         };
-        hold(PATIENCE, tally, wrong).await;
+        tally.hold(PATIENCE, wrong).await;
     }
     let wrong = async || {
         let sockets = futures::future::join_all(world.stack.gateways.iter().map(sockets)).await;
@@ -58,18 +52,18 @@ pub(super) async fn judge(
         (total as usize != sessions.len())
             .then(|| format!("the gateways count {sockets:?} sockets of {}", sessions.len()))
     };
-    hold(PATIENCE, tally, wrong).await;
-    let mut holders: BTreeMap<i64, i64> = BTreeMap::new();
+    tally.hold(PATIENCE, wrong).await;
     let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline {
-        holders = holders_of_partitions(database).await;
-        if holders.len() as i64 == PARTITIONS.1 {
+    loop {
+        let holders = holders_of_partitions(database).await;
+        if holders.len() as i64 == PARTITIONS.1 && holders.values().all(|holders| *holders == 1) {
+            break;
+        }
+        if Instant::now() > deadline {
+            tally.blame(format!("partitions, and how many relays each has: {holders:?}"));
             break;
         }
         sleep(Duration::from_millis(200)).await;
-    }
-    if holders.len() as i64 != PARTITIONS.1 || holders.values().any(|holders| *holders != 1) {
-        tally.blame(format!("partitions and how many relays each has: {holders:?}"));
     }
     if waits_for_expiry {
         let alive: BTreeSet<String> = names.into_iter().collect();
@@ -77,20 +71,9 @@ pub(super) async fn judge(
             let known = known_pods(world).await;
             (known != alive).then(|| format!("Redis lists the pods {known:?}, alive are {alive:?}"))
         };
-        hold(EXPIRY, tally, wrong).await;
+        tally.hold(PATIENCE, wrong).await;
     }
     judge_logs(world, tally);
-}
-
-/// Blames what is still wrong after so long.
-async fn hold(patience: Duration, tally: &Tally, wrong: impl AsyncFn() -> Option<String>) {
-    let deadline = Instant::now() + patience;
-    while let Some(what) = wrong().await {
-        if Instant::now() > deadline {
-            return tally.blame(what);
-        }
-        sleep(Duration::from_millis(500)).await;
-    }
 }
 
 /// The name that a gateway has given itself at its last start.
