@@ -12,6 +12,7 @@ async fn what_is_acknowledged_happens_once_and_is_told_once_whatever_fails() {
         seed: rand::random_range(0..1_000_000),
         length: Duration::from_secs(15),
         lanes: 3,
+        longest_pause: Duration::from_secs(2),
         longest_fault: Duration::from_secs(4),
         waits_for_expiry: false,
         logs: env!("CARGO_TARGET_TMPDIR").into(),

@@ -11,7 +11,8 @@ pub async fn holds(seed: Option<u64>, minutes: f64) -> bool {
     let plan = Plan {
         seed,
         length: Duration::from_secs_f64(minutes * 60.0),
-        lanes: 3,
+        lanes: 2,
+        longest_pause: Duration::from_secs(5),
         longest_fault: Duration::from_secs(15),
         waits_for_expiry: true,
         logs: env!("CARGO_TARGET_TMPDIR").into(),

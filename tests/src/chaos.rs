@@ -44,6 +44,8 @@ pub struct Plan {
     pub length: Duration,
     /// So many faults at once at most.
     pub lanes: u64,
+    /// How long a lane is quiet between two faults at most.
+    pub longest_pause: Duration,
     /// How long a fault lasts at most.
     pub longest_fault: Duration,
     /// Waits until what dead pods have left in Redis must have expired: 65 s.
@@ -82,7 +84,7 @@ pub async fn run(plan: Plan) -> Report {
         let rng = StdRng::seed_from_u64(plan.seed ^ 3 << 56 ^ number);
         let lane =
             Lane { world: world.clone(), sessions: sessions.clone(), tally: tally.clone(), deck: deck.clone(), rng };
-        tokio::spawn(lane.run(plan.longest_fault, trouble.clone()))
+        tokio::spawn(lane.run(plan.longest_pause, plan.longest_fault, trouble.clone()))
     }));
     tokio::time::sleep(plan.length).await;
     trouble.cancel();

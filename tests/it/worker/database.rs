@@ -100,7 +100,7 @@ async fn no_request_meets_a_connection_of_before_a_restart_and_a_database_that_i
 }
 
 #[tokio::test]
-async fn whoever_hangs_up_before_the_database_has_greeted_makes_it_503_and_not_500() {
+async fn whoever_hangs_up_before_the_database_has_greeted_is_a_database_that_is_away() {
     let mut world = World::new().await;
     let proxy = Proxy::before(&world.servers.database_url).await;
     world.servers.database_url = proxy.url(&world.servers.database_url);
@@ -111,9 +111,13 @@ async fn whoever_hangs_up_before_the_database_has_greeted_makes_it_503_and_not_5
     for refused in join_all((0..20).map(|_| connect())).await {
         assert_eq!(refused.expect_err("the database is away").code, Code::Unavailable);
     }
+    let late = world.start(&["--migrate", "--namespaces=user"]).await;
+    eventually!(late.get("/readyz").await.0, |status| *status == 503);
     proxy.heal();
+    late.ready().await;
     eventually!(connect().await.is_ok());
     worker.drain().await;
+    late.drain().await;
 }
 
 /// Passes connections on to a server, until it falls silent for all that are open.

@@ -20,10 +20,7 @@ use super::{
     world::World,
 };
 
-/// Pause between two faults of a lane.
-const PAUSE: std::ops::Range<Duration> = Duration::from_millis(100)..Duration::from_millis(2500);
-
-/// A fault that lasts does so for longer than this.
+/// A fault that lasts does so for longer than this, and so does the pause after it.
 const SHORTEST: Duration = Duration::from_millis(300);
 
 /// So many sessions race, or lose their sockets, at once.
@@ -85,9 +82,9 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) async fn run(mut self, longest: Duration, until: CancellationToken) {
+    pub(super) async fn run(mut self, longest_pause: Duration, longest: Duration, until: CancellationToken) {
         while !until.is_cancelled() {
-            sleep(self.rng.random_range(PAUSE)).await;
+            sleep(self.rng.random_range(SHORTEST..=longest_pause)).await;
             let drawn = self.deck.lock().unwrap_or_else(PoisonError::into_inner).draw(&self.world);
             let Some((harm, target, number, _busy)) = drawn else { continue };
             // Mostly short, so that the system is well for long enough to get somewhere.
