@@ -31,6 +31,7 @@ use tokio::{
     sync::SemaphorePermit,
     time::{Instant, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Gateway,
@@ -131,7 +132,8 @@ pub async fn authenticate(gateway: &Gateway, headers: &HeaderMap, query: Option<
     })
 }
 
-/// Lets a client in, or not. Runs to its end even if the client goes away: a claim half made would be nobody's.
+/// Lets a client in, or not. `given_up`: the client has gone away. Once the claim is begun this runs to its end all the same: a
+/// claim half made would be nobody's.
 ///
 /// # Errors
 /// See [`Refusal`].
@@ -140,6 +142,7 @@ pub async fn admit(
     verified: Verified,
     hello: Hello,
     protocol: &'static dyn Protocol,
+    given_up: CancellationToken,
 ) -> Result<Admitted, Refusal> {
     let _handshake = Handshake::begin(&gateway).await?;
     if !gateway.takes_sockets() {
@@ -149,6 +152,11 @@ pub async fn admit(
         return Err(Refusal::Unavailable("the pod is full"));
     }
     let connected = connect(&gateway, &verified).await?;
+    // This pod, or the way to the workers, may have been stuck: meanwhile the client has opened a socket elsewhere, with a lower
+    // fence. It would be told that a newer one took its place, and stop.
+    if given_up.is_cancelled() {
+        return Err(Refusal::Unavailable("the client has gone"));
+    }
 
     let Connected { user_info, partition, epoch, head, fence } = connected;
     let socket = Arc::new(Socket::new(

@@ -11,6 +11,7 @@ use axum::{
 };
 use metrics::counter;
 use shared::api::{self, Code, Error};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Gateway,
@@ -48,7 +49,10 @@ async fn web_socket(
         client_version: version.or_else(|| parameter("clientVersion")),
         last_event_id: parameter("lastEventId"),
     };
-    let admission = tokio::spawn(admit(gateway.clone(), verified, hello, &Plain));
+    // Dropped with this future, when the connection breaks before its answer.
+    let given_up = CancellationToken::new();
+    let _waiting = given_up.clone().drop_guard();
+    let admission = tokio::spawn(admit(gateway.clone(), verified, hello, &Plain, given_up));
     let admitted = admission.await.map_err(|_| Refusal::Unavailable("the pod is stopping"))??;
     let most = gateway.config.max_frame_bytes;
     Ok(upgrade.accept(most, move |reader, writer| connection::run(reader, writer, gateway, admitted)))

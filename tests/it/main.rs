@@ -3,6 +3,7 @@
 mod broken_off;
 mod bus;
 mod canary;
+mod chaos;
 mod claims;
 mod directory;
 mod end_to_end;

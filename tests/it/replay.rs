@@ -1,7 +1,10 @@
 //! A client that was away gets exactly what it missed.
 
-use harness::{Client, Stack};
+use std::time::Duration;
+
+use harness::{Client, Fault, Proxy, Servers, Stack};
 use serde_json::{Value, json};
+use tokio::select;
 
 fn meeting(subject: &str) -> Value {
     json!({"sourceType": "room", "sourceIds": ["lobby"], "subject": subject, "invitedUserIds": ["bob"],
@@ -94,4 +97,59 @@ async fn hundreds_of_missed_events_come_page_by_page_while_more_happen() {
         events.iter().map(|event| event["data"]["meeting"]["subject"].as_str().expect("text").to_owned()).collect();
     assert_eq!(subjects, (0..330 * EACH).map(|n| (n / EACH).to_string()).collect::<Vec<_>>());
     bob.no_event().await;
+}
+
+/// The events up to the one about this meeting.
+async fn until(client: &mut Client, meeting: &Value) -> Vec<Value> {
+    let mut events = Vec::new();
+    loop {
+        events.push(client.event("meeting:onMeetingCreated").await);
+        if events.last().is_some_and(|event| event["data"]["meeting"]["meetingId"] == meeting["meeting"]["meetingId"]) {
+            return events;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_between_the_place_in_user_info_and_the_opening_of_the_socket_reaches_it() {
+    let servers = Servers::shared().await.isolated_with_schema().await;
+    let proxy = Proxy::before(&servers.redis_url).await;
+    let mut gateways = servers.clone();
+    gateways.redis_url = proxy.url(&servers.redis_url);
+    let stack = Stack::builder()
+        .on(servers.clone())
+        .through(gateways, servers)
+        .gateway_arg("--rate-limit=100000")
+        .start()
+        .await;
+    let mut witness = stack.connect_as(0, "alice", "demo", "witness").open().await.expect("let in");
+    witness.event("user_info").await;
+    let mut bob = stack.client(0, "bob").await;
+    let direct = json!({"sourceType": "direct", "sourceIds": ["alice"], "subject": "Now",
+        "startDate": "2099-01-01T10:00:00Z", "endDate": "2099-01-01T11:00:00Z"});
+
+    // The claim, which comes after the place was read, takes its time.
+    proxy.set(Fault { delay: Duration::from_millis(100), ..Fault::default() });
+    let mut reached = 0;
+    for round in 0..5 {
+        let mut opening = Box::pin(stack.connect_as(0, "alice", "demo", &format!("late-{round}")).open());
+        let mut late = loop {
+            let asking = bob.send("meeting:createMeeting", direct.clone(), None).await;
+            select! {
+                late = &mut opening => {
+                    bob.answer(asking).await;
+                    break late.expect("let in");
+                }
+                _ = bob.answer(asking) => (),
+            }
+        };
+        let last = bob.ask("meeting:createMeeting", direct.clone()).await;
+        let place = late.event("user_info").await["lastEventId"].clone();
+        let told = until(&mut witness, &last).await;
+        let begin = told.iter().position(|event| event["eventId"] == place).map_or(0, |place| place + 1);
+        assert_eq!(shown(&until(&mut late, &last).await), shown(&told[begin..]), "round {round}, from {place}");
+        reached += told.len() - begin;
+        late.close().await;
+    }
+    assert!(reached > 10, "only {reached} events came while sockets were opened");
 }

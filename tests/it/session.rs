@@ -38,6 +38,25 @@ async fn of_fifty_sockets_opened_at_once_over_two_pods_exactly_one_stays() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_that_its_client_gave_up_does_not_end_the_socket_that_was_opened_since() {
+    let stack = Stack::builder().gateways(2).processes().start().await;
+    // The gateway reads what was sent to it only when it goes on: then its client is long gone.
+    stack.gateways[0].signal("STOP").await;
+    for _ in 0..5 {
+        let upgrade = stack.connect(0, "alice").upgrade();
+        tokio::time::timeout(Duration::from_millis(100), upgrade).await.expect_err("nobody answers");
+    }
+    let mut alice = stack.client(1, "alice").await;
+    stack.gateways[0].signal("CONT").await;
+    // Both came after.
+    stack.client(0, "bob").await;
+    stack.client(0, "carol").await;
+    alice.no_event().await;
+    let (_, presence) = stack.admin(Method::GET, "/admin/users/alice/presence", "").await;
+    assert_eq!(presence["sessions"].as_array().map(Vec::len), Some(1), "{presence}");
+}
+
 #[tokio::test]
 async fn another_session_of_the_user_is_not_touched() {
     let stack = Stack::builder().gateways(2).start().await;

@@ -4,15 +4,18 @@
 //! | --- | --- | --- |
 //! | `idle` | memory of the gateway's process for an idle authenticated socket | bound: 8 KiB |
 //! | `joins` | joins a second, on one session and over 1,000 | the bare statement in the same run |
+//! | `chaos` | nothing: the long run of faults, only when it is named; `--seed`, `--minutes` | what must hold |
 //! | `latency` | a request that does nothing, from the client's frame to its answer | a bare NATS request in the same run |
 //! | `overload` | memory of a gateway's and a worker's process with sockets that are idle, do not read, or flood | what the settings allow |
 //! | `rolling` | what clients see of a rolling restart of all pods under 2,000 sockets: five minutes | – |
 //! | `slots` | time slots of a month, from the client's frame to its answer, among 1.2 million participants | the bare statement in the same run |
 //!
-//! These machines are noisy, so nothing here passes or fails: it prints what it measured and the bound beside it.
+//! These machines are noisy, so nothing here passes or fails: it prints what it measured and the bound beside it. The one
+//! exception is `chaos`, which fails when something does not hold.
 
 #![expect(clippy::print_stdout, reason = "what a benchmark measured belongs on standard output")]
 
+mod chaos;
 mod idle;
 mod joins;
 mod latency;
@@ -20,13 +23,32 @@ mod overload;
 mod rolling;
 mod slots;
 
-use std::{fmt, time::Duration};
+use std::{fmt, process::ExitCode, time::Duration};
+
+use clap::Parser;
+
+#[derive(Debug, Parser)]
+struct Settings {
+    /// Which; none: all but `chaos`.
+    names: Vec<String>,
+    /// Of `chaos`: decides the faults. Without it one is drawn.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Of `chaos`: how long faults happen.
+    #[arg(long, default_value_t = 5.0)]
+    minutes: f64,
+    /// cargo adds it.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
 
 #[tokio::main]
-async fn main() {
-    // cargo adds `--bench`.
-    let names: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+async fn main() -> ExitCode {
+    let Settings { names, seed, minutes, .. } = Settings::parse();
     let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    if names.iter().any(|name| name == "chaos") && !Box::pin(chaos::holds(seed, minutes)).await {
+        return ExitCode::FAILURE;
+    }
     if wanted("idle") {
         println!("{}", idle::measure(5_000).await);
     }
@@ -53,6 +75,7 @@ async fn main() {
             println!("{figure}");
         }
     }
+    ExitCode::SUCCESS
 }
 
 fn median(mut durations: Vec<Duration>) -> Duration {

@@ -27,6 +27,15 @@ pub struct Connect {
     receive_buffer: Option<u32>,
 }
 
+/// Why there is no socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotOpened {
+    /// The upgrade was answered with something else.
+    Refused(Refused),
+    /// It was not answered.
+    Broken(String),
+}
+
 /// The answer to an upgrade that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
@@ -88,6 +97,24 @@ impl Connect {
     /// # Errors
     /// The connection was refused or broke.
     pub async fn try_open(self) -> anyhow::Result<Result<Client, Refused>> {
+        match self.upgrade().await {
+            Ok(socket) => {
+                Ok(Ok(Client { socket, events: VecDeque::new(), answers: VecDeque::new(), pong: None, next_id: 1 }))
+            }
+            Err(NotOpened::Refused(refused)) => Ok(Err(refused)),
+            Err(NotOpened::Broken(error)) => Err(anyhow::Error::msg(error)),
+        }
+    }
+
+    /// Connects, for a test that reads and writes the frames itself.
+    ///
+    /// # Errors
+    /// The gateway refuses, or is not there.
+    ///
+    /// # Panics
+    /// When a header cannot be sent.
+    pub async fn upgrade(self) -> Result<WebSocketStream<TcpStream>, NotOpened> {
+        let broken = |error: &dyn std::fmt::Display| NotOpened::Broken(error.to_string());
         let mut url = reqwest::Url::parse(&format!("ws://{}{}", self.address, self.path)).expect("a URL");
         if !self.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.query);
@@ -100,21 +127,19 @@ impl Connect {
         if let Some(bytes) = self.receive_buffer {
             tcp.set_recv_buffer_size(bytes).expect("a size");
         }
-        let tcp = tcp.connect(self.address).await?;
-        Ok(match client_async(request, tcp).await {
-            Ok((socket, _)) => {
-                Ok(Client { socket, events: VecDeque::new(), answers: VecDeque::new(), pong: None, next_id: 1 })
-            }
-            Err(tungstenite::Error::Http(response)) => Err(Refused {
+        let tcp = tcp.connect(self.address).await.map_err(|error| broken(&error))?;
+        match client_async(request, tcp).await {
+            Ok((socket, _)) => Ok(socket),
+            Err(tungstenite::Error::Http(response)) => Err(NotOpened::Refused(Refused {
                 status: response.status().as_u16(),
                 retry_after: response
                     .headers()
                     .get("retry-after")
                     .map(|value| value.to_str().expect("ASCII").to_owned()),
                 body: serde_json::from_slice(response.body().as_deref().unwrap_or_default()).unwrap_or_default(),
-            }),
-            Err(error) => return Err(error.into()),
-        })
+            })),
+            Err(error) => Err(broken(&error)),
+        }
     }
 }
 

@@ -10,7 +10,9 @@
 //! | [`mod@eventually`] | waiting for a condition instead of sleeping |
 //! | [`process`] | signals |
 //! | [`proxy`] | the way to a server, which a test can cut, freeze and slow down; to NATS, which forgets subscriptions |
+//! | [`chaos`] | a whole system whose parts fail at random, clients that go on, and what must hold afterwards |
 
+pub mod chaos;
 pub mod client;
 pub mod crowd;
 pub mod eventually;
@@ -22,7 +24,7 @@ pub mod stack;
 pub mod token;
 pub mod webhook;
 
-pub use client::{Client, Connect, Refused};
+pub use client::{Client, Connect, NotOpened, Refused};
 pub use proxy::{Fault, Loss, Proxy, nats::NatsProxy};
 pub use servers::{Isolated, Server, Servers};
 pub use stack::{Pod, Stack};

@@ -35,6 +35,7 @@ pub struct Builder {
     drain: [Duration; 2],
     servers: Option<Isolated>,
     beat: Option<Duration>,
+    ways: Option<[Isolated; 2]>,
     is_seeded: bool,
 }
 
@@ -105,6 +106,13 @@ impl Builder {
         self
     }
 
+    /// With other addresses of the same servers for the gateways and for the workers, such as those of a
+    /// [`Proxy`](crate::Proxy).
+    pub fn through(mut self, gateways: Isolated, workers: Isolated) -> Self {
+        self.ways = Some([gateways, workers]);
+        self
+    }
+
     /// Without the network `demo`.
     pub fn unseeded(mut self) -> Self {
         self.is_seeded = false;
@@ -120,18 +128,26 @@ impl Builder {
             Some(servers) => servers,
             None => Servers::shared().await.isolated_with_schema().await,
         };
+        let [to_gateways, to_workers] = self.ways.unwrap_or_else(|| [servers.clone(), servers.clone()]);
         let [delay, timeout] = self.drain.map(|duration| duration.as_millis());
-        let common = [
-            &format!("--drain-delay={delay}ms"),
-            &format!("--drain-timeout={timeout}ms"),
-            &format!("--nats-url={}", servers.nats_url),
-            &format!("--redis-url={}", servers.redis_url),
-        ]
-        .map(String::clone);
-        let gateway_args = [format!("--jwt-secret={JWT_SECRET}"), format!("--admin-token={ADMIN_TOKEN}")].into_iter();
-        let gateway_args: Vec<String> = common.iter().cloned().chain(gateway_args).chain(self.gateway_args).collect();
-        let worker_args = [format!("--database-url={}", servers.database_url), "--migrate".to_owned()].into_iter();
-        let worker_args: Vec<String> = common.iter().cloned().chain(worker_args).chain(self.worker_args).collect();
+        let common = |servers: &Isolated| {
+            [
+                &format!("--drain-delay={delay}ms"),
+                &format!("--drain-timeout={timeout}ms"),
+                &format!("--nats-url={}", servers.nats_url),
+                &format!("--redis-url={}", servers.redis_url),
+            ]
+            .map(String::clone)
+            .into_iter()
+        };
+        let gateway_args = [format!("--jwt-secret={JWT_SECRET}"), format!("--admin-token={ADMIN_TOKEN}")]
+            .into_iter()
+            .chain(self.gateway_args);
+        let gateway_args: Vec<String> = common(&to_gateways).chain(gateway_args).collect();
+        let worker_args = [format!("--database-url={}", to_workers.database_url), "--migrate".to_owned()]
+            .into_iter()
+            .chain(self.worker_args);
+        let worker_args: Vec<String> = common(&to_workers).chain(worker_args).collect();
         let logs = tempfile::tempdir().expect("a folder for logs");
         let pods = |kind, count, args: &[String]| {
             (0..count)
@@ -192,6 +208,7 @@ impl Stack {
             drain: [Duration::ZERO, Duration::from_secs(1)],
             servers: None,
             beat: None,
+            ways: None,
             is_seeded: true,
         }
     }
@@ -263,6 +280,11 @@ impl Stack {
         let wake = Subject::wake(partition.unsigned_abs());
         bus.publish(wake.as_str().to_owned(), "".into()).await.expect("published");
         bus.flush().await.expect("flushed");
+    }
+
+    /// The folder of the pods' logs, a file for each start of each pod; only for [processes](Builder::processes).
+    pub fn logs(&self) -> &std::path::Path {
+        self.logs.path()
     }
 
     /// Everything that the pods have logged; only for [processes](Builder::processes).

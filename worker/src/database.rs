@@ -2,6 +2,8 @@
 
 mod pool;
 
+use std::io;
+
 use anyhow::{Context as _, bail};
 use sqlx::{
     Connection as _, PgConnection,
@@ -24,6 +26,18 @@ pub(crate) fn options(url: &DatabaseUrl, name: &str) -> anyhow::Result<PgConnect
     Ok(options.application_name(&name))
 }
 
+/// Opens a connection.
+///
+/// # Errors
+/// The database's. Whoever hangs up before any greeting, as a balancer does that has lost its server, is to sqlx a peer that
+/// speaks something else; here it is a connection that was aborted.
+pub(crate) async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+    PgConnection::connect_with(options).await.map_err(|error| match error {
+        sqlx::Error::Protocol(what) => io::Error::new(io::ErrorKind::ConnectionAborted, what).into(),
+        error => error,
+    })
+}
+
 /// What a database's schema is to this worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Schema {
@@ -38,7 +52,7 @@ pub(crate) enum Schema {
 /// # Errors
 /// The database's; the schema was made by a build that this one does not know.
 pub async fn migrate(url: &DatabaseUrl) -> anyhow::Result<()> {
-    let mut connection = PgConnection::connect_with(&options(url, "migrate")?).await?;
+    let mut connection = connect(&options(url, "migrate")?).await?;
     let outcome = migrate_on(&mut connection).await;
     // Frees the lock that a migration that failed still holds.
     let _ = connection.close().await;
@@ -118,7 +132,7 @@ const FENCE_LEAP: i64 = 1 << 32;
 /// # Errors
 /// The database's.
 pub async fn new_epoch(url: &DatabaseUrl) -> anyhow::Result<u64> {
-    let mut connection = PgConnection::connect_with(&options(url, "new-epoch")?).await?;
+    let mut connection = connect(&options(url, "new-epoch")?).await?;
     let mut transaction = connection.begin().await?;
     let networks = sqlx::query("UPDATE networks SET epoch = replace(gen_random_uuid()::text, '-', '')")
         .execute(&mut *transaction)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use harness::{Servers, eventually};
+use harness::{Proxy, Servers, eventually};
 use serde_json::json;
 use shared::{
     api::Code,
@@ -97,6 +97,27 @@ async fn no_request_meets_a_connection_of_before_a_restart_and_a_database_that_i
     worker.ready().await;
     eventually!(connect().await.is_ok());
     worker.drain().await;
+}
+
+#[tokio::test]
+async fn whoever_hangs_up_before_the_database_has_greeted_is_a_database_that_is_away() {
+    let mut world = World::new().await;
+    let proxy = Proxy::before(&world.servers.database_url).await;
+    world.servers.database_url = proxy.url(&world.servers.database_url);
+    let worker = world.worker(&["--namespaces=user"]).await;
+    let connect = async || world.connect(&session("alice"), ProfileClaims::default()).await;
+    connect().await.expect("let in");
+    proxy.part();
+    for refused in join_all((0..20).map(|_| connect())).await {
+        assert_eq!(refused.expect_err("the database is away").code, Code::Unavailable);
+    }
+    let late = world.start(&["--migrate", "--namespaces=user"]).await;
+    eventually!(late.get("/readyz").await.0, |status| *status == 503);
+    proxy.heal();
+    late.ready().await;
+    eventually!(connect().await.is_ok());
+    worker.drain().await;
+    late.drain().await;
 }
 
 /// Passes connections on to a server, until it falls silent for all that are open.

@@ -105,7 +105,8 @@ impl Pod {
         };
     }
 
-    fn name(&self) -> String {
+    /// `gateway-0`, say.
+    pub fn name(&self) -> String {
         let kind = if self.kind == Kind::Gateway { "gateway" } else { "worker" };
         format!("{kind}-{}", self.index)
     }
@@ -190,10 +191,15 @@ impl Pod {
         self.logs.join(format!("{}.{start}.log", self.name()))
     }
 
-    /// The last lines that a process has logged since it was started.
-    fn last_logged(&self) -> Vec<String> {
+    /// What a process has logged since it was started.
+    pub fn logged(&self) -> String {
         let start = self.starts.load(Ordering::Relaxed).saturating_sub(1);
-        let log = fs::read_to_string(self.log(start)).unwrap_or_default();
+        fs::read_to_string(self.log(start)).unwrap_or_default()
+    }
+
+    /// The last lines of that.
+    fn last_logged(&self) -> Vec<String> {
+        let log = self.logged();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(10)..].iter().map(ToString::to_string).collect()
     }
@@ -289,6 +295,14 @@ impl Pod {
         match &*self.running.lock().await {
             Running::Process(child) => child.id(),
             _ => panic!("{} is no process", self.name()),
+        }
+    }
+
+    /// The id of its process; `None` when it does not run or is no process.
+    pub async fn running_process(&self) -> Option<u32> {
+        match &*self.running.lock().await {
+            Running::Process(child) => Some(child.id()),
+            _ => None,
         }
     }
 }

@@ -68,7 +68,7 @@ impl Manager for Connector {
     async fn create(&self) -> sqlx::Result<PgConnection> {
         let deadline = Instant::now() + ACQUIRE_TIMEOUT;
         loop {
-            match PgConnection::connect_with(&self.0).await {
+            match super::connect(&self.0).await {
                 Err(error) if Trouble::of(&error) == Trouble::Away && Instant::now() < deadline => {
                     let pause = rand::rng().random_range(PAUSE);
                     sleep(pause).await;
