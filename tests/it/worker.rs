@@ -2,6 +2,7 @@
 
 mod connect;
 mod database;
+mod housekeeping;
 mod reading;
 mod retention;
 mod retries;

@@ -58,7 +58,8 @@ async fn settled(process: u32) -> u64 {
     }
 }
 
-fn resident(process: u32) -> u64 {
+/// The process's resident memory, in bytes.
+pub fn resident(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("the process runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its resident memory");
     let kib: u64 = line.trim().trim_end_matches(" kB").trim().parse().expect("a number of KiB");

@@ -5,6 +5,7 @@
 //! | `idle` | memory of the gateway's process for an idle authenticated socket | bound: 8 KiB |
 //! | `joins` | joins a second, on one session and over 1,000 | the bare statement in the same run |
 //! | `latency` | a request that does nothing, from the client's frame to its answer | a bare NATS request in the same run |
+//! | `soak` | what grows while the work goes on: rows, bytes, keys, memory; `soak 10` for ten minutes rather than three | the first half beside the second |
 //! | `slots` | time slots of a month, from the client's frame to its answer, among 1.2 million participants | the bare statement in the same run |
 //!
 //! These machines are noisy, so nothing here passes or fails: it prints what it measured and the bound beside it.
@@ -15,13 +16,15 @@ mod idle;
 mod joins;
 mod latency;
 mod slots;
+mod soak;
 
 use std::{fmt, time::Duration};
 
 #[tokio::main]
 async fn main() {
     // cargo adds `--bench`.
-    let names: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    let args = std::env::args().skip(1).filter(|arg| !arg.starts_with("--"));
+    let (numbers, names): (Vec<String>, Vec<String>) = args.partition(|arg| arg.parse::<f64>().is_ok());
     let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
     if wanted("idle") {
         println!("{}", idle::measure(5_000).await);
@@ -36,6 +39,12 @@ async fn main() {
     }
     if wanted("slots") {
         for figure in slots::measure(500).await {
+            println!("{figure}");
+        }
+    }
+    if wanted("soak") {
+        let minutes = numbers.first().and_then(|minutes| minutes.parse().ok()).unwrap_or(3.0);
+        for figure in soak::measure(minutes).await {
             println!("{figure}");
         }
     }

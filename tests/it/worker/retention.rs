@@ -146,10 +146,80 @@ async fn s10_invitations_of_outsiders_go_when_they_expire_and_their_count_after_
 }
 
 #[tokio::test]
-async fn a_worker_removes_by_itself() {
+async fn s10_what_outsiders_were_sent_goes_when_its_session_is_long_over_or_nothing_is_left_to_send() {
+    let world = World::new().await;
+    // To come, just over, long over, and without end; of none there is also something, as if it had been deleted.
+    world
+        .execute(
+            "INSERT INTO social_sessions (network_id, id, owner_id, owner_name, room_id, prop_id, session_type, title,
+                 description, color_r, color_g, color_b, color_a, starts_at, seconds, is_recurring, local_start, time_zone,
+                 ends_at)
+             SELECT 'demo', md5(title)::uuid, 'alice', '', 'lobby', '', 0, title, '', 0, 0, 0, 0, now(), 60, false,
+                    now()::timestamp, 'UTC', now() + days * interval '1 day'
+             FROM (VALUES ('coming', 5), ('over', -5), ('long over', -31), ('endless', NULL::int)) s (title, days);
+             -- Sent long ago, sent lately, to be sent since long ago, to be sent since lately.
+             INSERT INTO social_messages (network_id, session_id, kind, address, message_id, sent_at, due_at, cancelled,
+                                          keep_until)
+             SELECT 'demo', md5(title)::uuid, 0, address, gen_random_uuid(), now() - sent * interval '1 day',
+                    now() - due * interval '1 day', CASE WHEN title = 'deleted' THEN '{}' END,
+                    now() - interval '1 minute'
+             FROM unnest(ARRAY['coming', 'over', 'long over', 'endless', 'deleted']) title,
+                  (VALUES ('sent', 40, NULL::int), ('sent lately', 9, NULL), ('waits', NULL, 40), ('waits lately', NULL, 9),
+                          ('withdrawn', NULL, 40)) m (address, sent, due);
+             INSERT INTO social_outsiders (network_id, session_id, kind, address, id, role, inviter_id, expires_at)
+             SELECT network_id, id, 0, address, gen_random_uuid(), 0, 'alice', now() + interval '1 day'
+             FROM social_sessions, unnest(ARRAY['waits', 'waits lately']) address;
+             -- Its time has not come, whatever it is.
+             INSERT INTO social_messages (network_id, session_id, kind, address, message_id, sent_at)
+             VALUES ('demo', gen_random_uuid(), 1, 'young', gen_random_uuid(), now() - interval '90 days')",
+        )
+        .await;
+    let removed = pass(&pool(&world).await, DAY).await.expect("a pass");
+    let left: Vec<(Option<String>, String)> = sqlx::query_as(
+        "SELECT s.title, m.address FROM social_messages m LEFT JOIN social_sessions s ON s.id = m.session_id
+         ORDER BY s.title, m.address",
+    )
+    .fetch_all(&mut world.database().await)
+    .await
+    .expect("what is left");
+    let shown: Vec<String> =
+        left.into_iter().map(|(title, address)| format!("{}: {address}", title.unwrap_or_default())).collect();
+    assert_eq!(
+        shown,
+        [
+            "coming: sent",
+            "coming: sent lately",
+            "coming: waits",
+            "coming: waits lately",
+            "endless: sent",
+            "endless: sent lately",
+            "endless: waits",
+            "endless: waits lately",
+            "long over: sent lately",
+            "long over: waits lately",
+            "over: sent",
+            "over: sent lately",
+            "over: waits",
+            "over: waits lately",
+            ": sent lately",
+            ": waits lately",
+            ": young",
+        ]
+    );
+    assert_eq!(removed, Removed { messages: 9, ..Removed::default() });
+    // What is kept is not looked at again at once, and what was young is not forgotten.
+    assert_eq!(world.count("SELECT count(*) FROM social_messages WHERE keep_until < now() + interval '19 days'").await, 0);
+    assert_eq!(world.count("SELECT count(*) FROM social_messages WHERE keep_until > now() + interval '31 days'").await, 0);
+}
+
+#[tokio::test]
+async fn a_worker_removes_by_itself_and_says_so() {
     let world = World::new().await;
     log(&world, "demo", &[2.0, 1.0, 0.0]).await;
     let worker = world.worker(&["--event-retention=10s"]).await;
     eventually!(kept(&world, "demo").await, |kept| *kept == [3]);
+    let removed = r#"convene_retention_removed_total{table="event_log"}"#;
+    eventually!(worker.get("/metrics").await.1, |page: &String| page.contains(removed)
+        && page.contains("convene_retention_last_success_timestamp_seconds 1"));
     worker.drain().await;
 }
