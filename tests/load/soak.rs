@@ -135,7 +135,8 @@ async fn work(stack: &Stack, pair: usize, is_over: &AtomicBool, changes: &Atomic
         done(other.call_once(&once("decline"), "meeting:declineMeetingRequest", named.clone()).await);
         done(one.call_once(&once("delete"), "meeting:deleteMeeting", named).await);
 
-        let session = json!({"title": "Yoga", "roomId": "lobby", "startDate": "2099-01-02T10:00:00Z", "duration": 3600});
+        let session =
+            json!({"title": "Yoga", "roomId": "lobby", "startDate": "2099-01-02T10:00:00Z", "duration": 3600});
         let invited = json!([{"userId": guest}]);
         let request = json!({"session": session, "usersToInvite": invited});
         let created = done(one.call_once(&once("session"), "social:createSession", request).await);
@@ -146,7 +147,8 @@ async fn work(stack: &Stack, pair: usize, is_over: &AtomicBool, changes: &Atomic
         changes.fetch_add(9, Ordering::Relaxed);
 
         one.untaken_events();
-        let last = other.untaken_events().into_iter().rev().find_map(|event| event["eventId"].as_str().map(str::to_owned));
+        let last =
+            other.untaken_events().into_iter().rev().find_map(|event| event["eventId"].as_str().map(str::to_owned));
         other = back(stack, pair, &guest, round, other, last).await;
     }
     one.close().await;

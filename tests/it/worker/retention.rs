@@ -208,8 +208,14 @@ async fn s10_what_outsiders_were_sent_goes_when_its_session_is_long_over_or_noth
     );
     assert_eq!(removed, Removed { messages: 9, ..Removed::default() });
     // What is kept is not looked at again at once, and what was young is not forgotten.
-    assert_eq!(world.count("SELECT count(*) FROM social_messages WHERE keep_until < now() + interval '19 days'").await, 0);
-    assert_eq!(world.count("SELECT count(*) FROM social_messages WHERE keep_until > now() + interval '31 days'").await, 0);
+    assert_eq!(
+        world.count("SELECT count(*) FROM social_messages WHERE keep_until < now() + interval '19 days'").await,
+        0
+    );
+    assert_eq!(
+        world.count("SELECT count(*) FROM social_messages WHERE keep_until > now() + interval '31 days'").await,
+        0
+    );
 }
 
 #[tokio::test]

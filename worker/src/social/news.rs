@@ -12,11 +12,12 @@ mod pending;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use chrono::{DateTime, Utc};
 use shared::api::{
     MAX_EVENT_BYTES,
     social::{SessionData, SessionUpdated, SocialSession},
 };
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
         crowd::{self, Joined},
         limits::{LISTED_JOINED, MANY_JOINED, MAX_LISTED_JOINED, TOLD_AT_ONCE},
         people::{Party, Profiles, Sight, part, part_of_place},
-        reading,
+        session::Row,
     },
 };
 
@@ -42,18 +43,20 @@ pub(crate) async fn tell_all<C>(
     id: Uuid,
     removed: &[String],
 ) -> Result<(), Error> {
-    let party = load(change.connection(), network, id).await?;
+    let (party, first) = load(change.connection(), network, id, TOLD_AT_ONCE).await?;
     let at_once = at_once(&party, removed);
-    let joined = crowd::among(change.connection(), party.key(), &at_once).await?;
-    let joined: HashSet<String> = joined.into_iter().map(|joined| joined.user_id).collect();
-    let others: BTreeSet<String> = at_once.into_iter().filter(|user| !joined.contains(user)).collect();
-
-    let step = Step::load(change.connection(), &party, None).await?;
+    let step = Step::with(change.connection(), &party, true, first).await?;
     let is_many = step.joined.len() >= MANY_JOINED;
-    step.tell(change, &party, others, |_| true).await?;
     let mut next = step.next();
+    let later = match next {
+        Some(_) => crowd::among(change.connection(), party.key(), &at_once).await?,
+        None => Vec::new(),
+    };
+    let joined: HashSet<&str> = step.joined.iter().chain(&later).map(|joined| joined.user_id.as_str()).collect();
+    let others = at_once.iter().filter(|user| !joined.contains(user.as_str())).cloned().collect();
+    step.tell(change, &party, others, |_| true).await?;
     while let Some(last) = next {
-        let step = Step::load(change.connection(), &party, Some(&last)).await?;
+        let step = Step::after(change.connection(), &party, Some(&last)).await?;
         step.tell(change, &party, BTreeSet::new(), |_| true).await?;
         next = step.next();
     }
@@ -73,8 +76,7 @@ pub(crate) async fn tell_of_joins<C>(
     id: Uuid,
     concerned: &[String],
 ) -> Result<(), Error> {
-    let party = load(change.connection(), network, id).await?;
-    let mut first = crowd::after(change.connection(), party.key(), None, MAX_LISTED_JOINED + 1).await?;
+    let (party, mut first) = load(change.connection(), network, id, MAX_LISTED_JOINED + 1).await?;
     let mut readers = at_once(&party, concerned);
     if first.len() <= MAX_LISTED_JOINED {
         let listed: Vec<String> = first.into_iter().map(|joined| joined.user_id).collect();
@@ -100,9 +102,48 @@ pub(crate) async fn tell_of_joins<C>(
     Ok(())
 }
 
-async fn load(connection: &mut PgConnection, network: &str, id: Uuid) -> Result<Party, Error> {
-    let row = reading::row(connection, network, id).await?;
-    Party::load(connection, vec![row]).await?.pop().ok_or_else(|| Error::not_found("session"))
+/// The session, who is invited to it, and the first ones who have joined, in one statement.
+async fn load(
+    connection: &mut PgConnection,
+    network: &str,
+    id: Uuid,
+    most: usize,
+) -> Result<(Party, Vec<Joined>), Error> {
+    #[derive(FromRow)]
+    struct Loaded {
+        #[sqlx(flatten)]
+        row: Row,
+        invited: Vec<String>,
+        roles: Vec<i16>,
+        joined: Vec<String>,
+        joined_at: Vec<DateTime<Utc>>,
+    }
+    let loaded: Loaded = sqlx::query_as(
+        "SELECT d.*,
+                ARRAY(SELECT user_id FROM social_participants
+                      WHERE network_id = $1 AND session_id = $2 AND role IS NOT NULL
+                      ORDER BY invited_no, user_id) AS invited,
+                ARRAY(SELECT role FROM social_participants
+                      WHERE network_id = $1 AND session_id = $2 AND role IS NOT NULL
+                      ORDER BY invited_no, user_id) AS roles,
+                ARRAY(SELECT user_id FROM social_participants
+                      WHERE network_id = $1 AND session_id = $2 AND joined_at IS NOT NULL
+                      ORDER BY joined_at, user_id LIMIT $3) AS joined,
+                ARRAY(SELECT joined_at FROM social_participants
+                      WHERE network_id = $1 AND session_id = $2 AND joined_at IS NOT NULL
+                      ORDER BY joined_at, user_id LIMIT $3) AS joined_at
+         FROM social_session_details d
+         WHERE d.network_id = $1 AND d.id = $2",
+    )
+    .bind(network)
+    .bind(id)
+    .bind(i64::try_from(most).unwrap_or(i64::MAX))
+    .fetch_optional(connection)
+    .await?
+    .ok_or_else(|| Error::not_found("session"))?;
+    let joined = loaded.joined.into_iter().zip(loaded.joined_at);
+    let joined = joined.map(|(user_id, joined_at)| Joined { joined_at, user_id }).collect();
+    Ok((Party { row: loaded.row, invited: loaded.invited.into_iter().zip(loaded.roles).collect() }, joined))
 }
 
 /// All but those who merely joined.
@@ -120,17 +161,26 @@ struct Step {
 }
 
 impl Step {
-    /// Those who come after one of them.
-    async fn load(connection: &mut PgConnection, party: &Party, after: Option<&Joined>) -> Result<Self, Error> {
+    /// The first ones, or those who come after one of them.
+    async fn after(connection: &mut PgConnection, party: &Party, after: Option<&Joined>) -> Result<Self, Error> {
         let joined = crowd::after(&mut *connection, party.key(), after, TOLD_AT_ONCE).await?;
+        Self::with(connection, party, after.is_none(), joined).await
+    }
+
+    async fn with(
+        connection: &mut PgConnection,
+        party: &Party,
+        is_first: bool,
+        joined: Vec<Joined>,
+    ) -> Result<Self, Error> {
         let has_rest = !joined.len().is_multiple_of(MAX_LISTED_JOINED);
-        let last = if has_rest && (after.is_some() || joined.len() > MAX_LISTED_JOINED) {
+        let last = if has_rest && (!is_first || joined.len() > MAX_LISTED_JOINED) {
             let last = crowd::last(connection, party.key()).await?;
             Some(last.into_iter().map(|joined| joined.user_id).collect())
         } else {
             None
         };
-        Ok(Self { is_first: after.is_none(), joined, last })
+        Ok(Self { is_first, joined, last })
     }
 
     /// The last of them, when others may come after him.
