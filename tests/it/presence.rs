@@ -297,7 +297,38 @@ mod with_a_server_that_fails {
             presence.claim(entry("demo", "alice", &fence.to_string(), "a", fence)).await.expect("an answer");
         }
         presence.renew(vec![entry("demo", "bob", "s", "a", 21)]).await.expect("an answer");
+        presence.announce("a").await.expect("an answer");
+        presence.announce("b").await.expect("an answer");
         eventually!(redis(&url, "DBSIZE").await, |size| *size == redis::Value::Int(0));
+    }
+
+    #[tokio::test]
+    async fn what_dead_pods_have_left_goes_though_the_user_and_another_pod_live_on() {
+        let url = Servers::shared().await.redis.new_url();
+        let living = Redis::connect(&url).expect("a good URL");
+        let dying = Redis::with_lifetime(&url, BRIEF).expect("a good URL");
+        living.claim(alice("living", 1)).await.expect("an answer");
+        living.announce("living").await.expect("an answer");
+        for fence in 2..=20 {
+            let pod = format!("dead-{fence}");
+            dying.claim(entry("demo", "alice", &fence.to_string(), &pod, fence)).await.expect("an answer");
+            dying.announce(&pod).await.expect("an answer");
+        }
+        eventually!(living.sessions_of("alice").await.expect("an answer").len(), |count| *count == 1);
+        let client = redis::Client::open(url).expect("a URL");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("Redis");
+        let mut left = async || {
+            living.claim(alice("living", 1)).await.expect("an answer");
+            living.announce("living").await.expect("an answer");
+            let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.expect("an answer");
+            let mut pipeline = redis::pipe();
+            for key in &keys {
+                pipeline.cmd(if key == "presence-pods" { "ZCARD" } else { "HLEN" }).arg(key);
+            }
+            let sizes: Vec<i64> = pipeline.query_async(&mut connection).await.expect("an answer");
+            (keys.len(), sizes)
+        };
+        eventually!(left().await, |left| *left == (2, vec![1, 1]));
     }
 
     #[tokio::test]

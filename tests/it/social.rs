@@ -12,6 +12,7 @@ mod places;
 mod retries;
 mod rights;
 mod sessions;
+mod thousands;
 mod times;
 
 use harness::{Client, Stack};

@@ -4,6 +4,7 @@ mod canary;
 mod clock;
 mod connect;
 mod database;
+mod housekeeping;
 mod reading;
 mod retention;
 mod retries;

@@ -1,4 +1,5 @@
-//! Joins a second, on one session that everybody wants and over very many, beside the bare statement.
+//! Joins a second, on one session that everybody wants, on one that very many have joined before, and over very many,
+//! beside the bare statement.
 
 use std::time::{Duration, Instant};
 
@@ -12,10 +13,13 @@ use crate::Figure;
 /// How many users join, each once; and how many sessions they join where each has his own.
 const USERS: usize = 1000;
 
+/// How many have joined the crowded session before.
+const CROWD: i32 = 10_000;
+
 /// Requests in flight, as many as connections that run the bare statement. More of them only wait.
 const AT_ONCE: usize = 16;
 
-/// Lets all users join one session, then each another one; and the same by the bare statement.
+/// Lets all users join one session, then each another one, then one that is crowded; and the same by the bare statement.
 pub async fn measure() -> Vec<Figure> {
     let stack = Stack::builder().processes().gateway_arg("--rate-limit=1000000").start().await;
     let lines: Vec<Value> =
@@ -31,19 +35,23 @@ pub async fn measure() -> Vec<Figure> {
         connections.push(stack.database().await);
     }
     let mut rounds = Vec::new();
-    for (name, count) in [("joins-hot", 1), ("joins-spread", USERS)] {
-        rounds.push((name, count, sessions(&mut alice, count).await, sessions(&mut alice, count).await));
+    for (name, count, crowd) in [("joins-hot", 1, 0), ("joins-spread", USERS, 0), ("joins-crowded", 1, CROWD)] {
+        let (ours, bare) = (sessions(&mut alice, count).await, sessions(&mut alice, count).await);
+        for session in [&ours, &bare] {
+            fill(&mut connections[0], session, crowd).await;
+        }
+        rounds.push((name, count, crowd, ours, bare));
     }
     // She would be told of each join, and does not listen.
     alice.close().await;
     let mut figures = Vec::new();
-    for (name, count, sessions, bare_sessions) in rounds {
+    for (name, count, crowd, sessions, bare_sessions) in rounds {
         let whole = join(&mut clients, &sessions).await;
         let bare = join_bare(&mut connections, &bare_sessions).await;
         let rate = |took: Duration| USERS as f64 / took.as_secs_f64();
         figures.push(Figure {
             name,
-            measured: format!("{:.0} joins/s of {USERS} users, {count} sessions", rate(whole)),
+            measured: format!("{:.0} joins/s of {USERS} users, {count} sessions, {crowd} joined before", rate(whole)),
             against: format!("{:.0}/s by the bare statement, {AT_ONCE} at once", rate(bare)),
             ratio: rate(bare) / rate(whole),
             bound: None,
@@ -61,6 +69,32 @@ async fn sessions(alice: &mut Client, count: usize) -> Vec<Value> {
         sessions.push(answer["session"]["id"].clone());
     }
     sessions
+}
+
+/// Lets users that are nobody else's join a session, as it would be after each had joined.
+async fn fill(database: &mut PgConnection, sessions: &[Value], crowd: i32) {
+    for session in sessions.iter().filter(|_| crowd > 0) {
+        sqlx::query(
+            "WITH known AS (
+                 INSERT INTO users (id, network_ids, first_name)
+                 SELECT 'crowd-' || n, '{demo}', 'Somebody' FROM generate_series(1, $2) n
+                 ON CONFLICT DO NOTHING
+             ), let_in AS (
+                 INSERT INTO members (network_id, user_id) SELECT 'demo', 'crowd-' || n FROM generate_series(1, $2) n
+                 ON CONFLICT DO NOTHING
+             )
+             INSERT INTO social_participants (network_id, session_id, user_id, is_owner, joined_at, event_id, starts_at,
+                                              ends_at)
+             SELECT network_id, id, 'crowd-' || n, false, now() + n * interval '1 microsecond', event_id, starts_at, ends_at
+             FROM social_sessions, generate_series(1, $2) n WHERE id = $1::uuid",
+        )
+        .bind(session.as_str().expect("an id"))
+        .bind(crowd)
+        .execute(&mut *database)
+        .await
+        .expect("they join");
+    }
+    sqlx::query("ANALYZE social_participants, users, members").execute(database).await.expect("statistics");
 }
 
 async fn join(clients: &mut [Client], sessions: &[Value]) -> Duration {

@@ -8,6 +8,7 @@
 //! | `latency` | a request that does nothing, from the client's frame to its answer | a bare NATS request in the same run |
 //! | `overload` | memory of a gateway's and a worker's process with sockets that are idle, do not read, or flood | what the settings allow |
 //! | `rolling` | what clients see of a rolling restart of all pods under 2,000 sockets: five minutes | – |
+//! | `soak` | what grows while the work goes on: rows, bytes, keys, memory; `--minutes` | the first half beside the second |
 //! | `slots` | time slots of a month, from the client's frame to its answer, among 1.2 million participants | the bare statement in the same run |
 //!
 //! These machines are noisy, so nothing here passes or fails: it prints what it measured and the bound beside it. The one
@@ -22,6 +23,7 @@ mod latency;
 mod overload;
 mod rolling;
 mod slots;
+mod soak;
 
 use std::{fmt, process::ExitCode, time::Duration};
 
@@ -34,9 +36,9 @@ struct Settings {
     /// Of `chaos`: decides the faults. Without it one is drawn.
     #[arg(long)]
     seed: Option<u64>,
-    /// Of `chaos`: how long faults happen.
-    #[arg(long, default_value_t = 5.0)]
-    minutes: f64,
+    /// Of `chaos`, how long faults happen: five minutes where nothing is said; of `soak`, how long there is work: three.
+    #[arg(long)]
+    minutes: Option<f64>,
     /// cargo adds it.
     #[arg(long, hide = true)]
     bench: bool,
@@ -46,7 +48,7 @@ struct Settings {
 async fn main() -> ExitCode {
     let Settings { names, seed, minutes, .. } = Settings::parse();
     let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
-    if names.iter().any(|name| name == "chaos") && !Box::pin(chaos::holds(seed, minutes)).await {
+    if names.iter().any(|name| name == "chaos") && !Box::pin(chaos::holds(seed, minutes.unwrap_or(5.0))).await {
         return ExitCode::FAILURE;
     }
     if wanted("idle") {
@@ -72,6 +74,11 @@ async fn main() -> ExitCode {
     }
     if wanted("slots") {
         for figure in slots::measure(500).await {
+            println!("{figure}");
+        }
+    }
+    if wanted("soak") {
+        for figure in soak::measure(minutes.unwrap_or(3.0)).await {
             println!("{figure}");
         }
     }

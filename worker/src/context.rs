@@ -9,7 +9,7 @@ use shared::{
     internal::{Control, Partition, Session},
     presence::Presence,
 };
-use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 
 use crate::{
     config::Config,
@@ -24,7 +24,7 @@ pub struct Context {
     /// Connections to PostgreSQL, for requests and what is done in their manner.
     pub(crate) pool: Pool,
     /// Connections to PostgreSQL, for what runs beside them.
-    pub(crate) background: PgPool,
+    pub(crate) background: Pool,
     /// The bus.
     pub bus: Bus,
     /// Where sockets are.

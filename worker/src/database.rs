@@ -11,7 +11,8 @@ use sqlx::{
     postgres::PgConnectOptions,
 };
 
-pub(crate) use pool::{ACQUIRE_TIMEOUT, Lease, Pool, background, pool, pool_size};
+pub(crate) use pool::{ACQUIRE_TIMEOUT, Lease, pool, pool_size};
+pub use pool::{Pool, background};
 
 use crate::config::DatabaseUrl;
 

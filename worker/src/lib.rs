@@ -121,8 +121,7 @@ pub async fn run(management: TcpListener, config: Config, parts: Parts, shutdown
     let outcome = shutdown.stop.run_until_cancelled(Box::pin(service.run(known))).await;
     // The last answers may still be on their way to the bus, which would lose them with the process.
     let _ = timeout(GOODBYE, bus.flush()).await;
-    // Connections are closed in good order, but a server that does not answer is not waited for.
     pool.close();
-    let _ = timeout(GOODBYE, background_pool.close()).await;
+    background_pool.close();
     outcome.unwrap_or(Ok(()))
 }

@@ -6,17 +6,21 @@
 //! | answers of requests that were done | `retry-retention` |
 //! | revoked sessions | 30 days, longer than any token of theirs is taken |
 //! | invitations of outsiders | until they expire |
+//! | what outsiders were sent, or were to be | 30 days, and as long after its session |
 //! | who has invited outsiders lately | an hour |
 //!
 //! Every worker tries now and then; an advisory lock lets one of them at a time. Everything goes in small transactions that
-//! lock nothing but the rows they remove.
+//! lock nothing but the rows they remove, pass over what others have locked, and leave the database as much time as they
+//! took. A batch begins where the one before it ended: what was removed stays in the indexes as long as somebody's old
+//! snapshot could see it, and would else be read again each time.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, Utc};
 use shared::lifecycle::Shutdown;
-use sqlx::{PgPool, Postgres, Transaction};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
+
+use crate::database::{Lease, Pool};
 
 /// How often a worker tries, unless something is kept for a short time only.
 const PASS_EVERY: Duration = Duration::from_secs(300);
@@ -26,6 +30,9 @@ const PASS_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
 /// Revoked sessions are kept for so long.
 const REVOCATIONS: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// What outsiders were sent is kept for so long, and as long after its session. Migration 0008 says it, too.
+const MESSAGES: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// How long ago a user's invitations of outsiders still count (S10).
 const INVITERS: Duration = Duration::from_secs(3600);
@@ -38,6 +45,49 @@ const MOST_ROWS: i64 = 1000;
 
 /// … and events of so many bytes, as [`crate::outbox`] measures them.
 const MOST_BYTES: i64 = 1024 * 1024;
+
+/// The pause after a transaction is as long as it took, but no longer than this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+const ANSWERS: &str = "WITH old AS (
+     SELECT ctid AS place, done_at AS at FROM done_requests
+     WHERE done_at >= $3 AND done_at < now() - make_interval(secs => $1)
+     ORDER BY done_at LIMIT $2
+     FOR UPDATE SKIP LOCKED
+ ), gone AS (
+     DELETE FROM done_requests WHERE ctid = ANY (ARRAY(SELECT place FROM old)) RETURNING 1
+ )
+ SELECT max(at), count(*), (SELECT count(*) FROM gone) FROM old";
+
+const REVOKED_SESSIONS: &str = "WITH old AS (
+     SELECT ctid AS place, revoked_at AS at FROM revoked_sessions
+     WHERE revoked_at >= $3 AND revoked_at < now() - make_interval(secs => $1)
+     ORDER BY revoked_at LIMIT $2
+     FOR UPDATE SKIP LOCKED
+ ), gone AS (
+     DELETE FROM revoked_sessions WHERE ctid = ANY (ARRAY(SELECT place FROM old)) RETURNING 1
+ )
+ SELECT max(at), count(*), (SELECT count(*) FROM gone) FROM old";
+
+const INVITATIONS: &str = "WITH old AS (
+     SELECT ctid AS place, expires_at AS at FROM social_outsiders
+     WHERE expires_at >= $3 AND expires_at < now() - make_interval(secs => $1)
+     ORDER BY expires_at LIMIT $2
+     FOR UPDATE SKIP LOCKED
+ ), gone AS (
+     DELETE FROM social_outsiders WHERE ctid = ANY (ARRAY(SELECT place FROM old)) RETURNING 1
+ )
+ SELECT max(at), count(*), (SELECT count(*) FROM gone) FROM old";
+
+const INVITED_LATELY: &str = "WITH old AS (
+     SELECT ctid AS place, last_at AS at FROM social_inviters
+     WHERE last_at >= $3 AND last_at < now() - make_interval(secs => $1)
+     ORDER BY last_at LIMIT $2
+     FOR UPDATE SKIP LOCKED
+ ), gone AS (
+     DELETE FROM social_inviters WHERE ctid = ANY (ARRAY(SELECT place FROM old)) RETURNING 1
+ )
+ SELECT max(at), count(*), (SELECT count(*) FROM gone) FROM old";
 
 /// How long things are kept.
 #[derive(Clone, Copy, Debug)]
@@ -59,12 +109,14 @@ pub struct Removed {
     pub revocations: u64,
     /// Invitations of outsiders.
     pub invitations: u64,
+    /// What outsiders were sent.
+    pub messages: u64,
     /// Users who have invited outsiders.
     pub inviters: u64,
 }
 
 /// Removes now and then what has been kept long enough, until it is to drain.
-pub async fn run(pool: PgPool, retention: Retention, shutdown: Shutdown) {
+pub async fn run(pool: Pool, retention: Retention, shutdown: Shutdown) {
     let every = retention.events.min(retention.retries).div_f64(10.0).clamp(PASS_AT_MOST_EVERY, PASS_EVERY);
     let work = async {
         loop {
@@ -72,87 +124,89 @@ pub async fn run(pool: PgPool, retention: Retention, shutdown: Shutdown) {
             sleep(every.mul_f64(rand::random_range(0.5..1.5))).await;
             match pass(&pool, retention).await {
                 Ok(removed) if removed == Removed::default() => {}
-                Ok(Removed { events, retries, revocations, invitations, inviters }) => {
+                Ok(Removed { events, retries, revocations, invitations, messages, inviters }) => {
                     tracing::info!(
                         events,
                         retries,
                         revocations,
                         invitations,
+                        messages,
                         inviters,
                         "removed what was kept long enough"
                     );
                 }
-                Err(error) => tracing::warn!(%error, "cannot remove what was kept long enough"),
+                Err(error) => {
+                    metrics::counter!("convene_retention_failures_total").increment(1);
+                    tracing::warn!(%error, "cannot remove what was kept long enough");
+                }
             }
         }
     };
     shutdown.work_until_drained(work).await;
 }
 
-/// Removes everything that has been kept long enough, unless somebody else is at it.
+/// Removes everything that has been kept long enough, as far as nobody else is at it.
 ///
 /// # Errors
-/// The database's; what was removed before stays removed.
-pub async fn pass(pool: &PgPool, retention: Retention) -> Result<Removed, sqlx::Error> {
-    let mut removed = Removed { events: remove_events(pool, retention.events).await?, ..Removed::default() };
-    removed.retries = remove_rows(
-        pool,
-        "DELETE FROM done_requests WHERE ctid = ANY (ARRAY(
-             SELECT ctid FROM done_requests WHERE done_at < now() - make_interval(secs => $1) ORDER BY done_at LIMIT $2
-         ))",
-        retention.retries,
-    )
-    .await?;
-    removed.revocations = remove_rows(
-        pool,
-        "DELETE FROM revoked_sessions WHERE ctid = ANY (ARRAY(
-             SELECT ctid FROM revoked_sessions WHERE revoked_at < now() - make_interval(secs => $1)
-             ORDER BY revoked_at LIMIT $2
-         ))",
-        REVOCATIONS,
-    )
-    .await?;
-    // These rows are also changed: one that others have just made younger stays.
-    removed.invitations = remove_rows(
-        pool,
-        "DELETE FROM social_outsiders WHERE ctid = ANY (ARRAY(
-             SELECT ctid FROM social_outsiders WHERE expires_at < now() - make_interval(secs => $1)
-             ORDER BY expires_at LIMIT $2
-         )) AND expires_at < now() - make_interval(secs => $1)",
-        Duration::ZERO,
-    )
-    .await?;
-    removed.inviters = remove_rows(
-        pool,
-        "DELETE FROM social_inviters WHERE ctid = ANY (ARRAY(
-             SELECT ctid FROM social_inviters WHERE last_at < now() - make_interval(secs => $1)
-             ORDER BY last_at LIMIT $2
-         )) AND last_at < now() - make_interval(secs => $1)",
-        INVITERS,
-    )
-    .await?;
+/// The database's first one. What was removed before stays removed, and what fails keeps nothing else from being removed.
+pub async fn pass(pool: &Pool, retention: Retention) -> Result<Removed, sqlx::Error> {
+    let mut removed = Removed::default();
+    let events = remove_events(pool, retention.events, &mut removed.events).await;
+    let plain: [(&str, &'static str, Duration, &mut u64); 5] = [
+        ("done_requests", ANSWERS, retention.retries, &mut removed.retries),
+        ("revoked_sessions", REVOKED_SESSIONS, REVOCATIONS, &mut removed.revocations),
+        ("social_outsiders", INVITATIONS, Duration::ZERO, &mut removed.invitations),
+        ("social_messages", include_str!("retention/messages.sql"), MESSAGES, &mut removed.messages),
+        ("social_inviters", INVITED_LATELY, INVITERS, &mut removed.inviters),
+    ];
+    let mut outcome = events;
+    for (table, statement, kept_for, count) in plain {
+        let done = remove_rows(pool, table, statement, kept_for, count).await;
+        outcome = outcome.and_then(|before| done.map(|now| before & now));
+    }
+    // Else somebody else was at it, and says so.
+    if outcome? {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        metrics::gauge!("convene_retention_last_success_timestamp_seconds").set(now.as_secs_f64());
+    }
     Ok(removed)
 }
 
-async fn remove_rows(pool: &PgPool, delete: &'static str, kept_for: Duration) -> Result<u64, sqlx::Error> {
-    let mut removed = 0;
+/// Removes rows of a table by a statement as those above, adding to `removed`. Returns whether none is left.
+async fn remove_rows(
+    pool: &Pool,
+    table: &'static str,
+    statement: &'static str,
+    kept_for: Duration,
+    removed: &mut u64,
+) -> Result<bool, sqlx::Error> {
+    let mut from = DateTime::<Utc>::UNIX_EPOCH;
     loop {
-        let Some(mut transaction) = begin(pool).await? else { return Ok(removed) };
-        let done = sqlx::query(delete).bind(kept_for.as_secs_f64()).bind(MOST_ROWS).execute(&mut *transaction).await?;
-        transaction.commit().await?;
-        removed += done.rows_affected();
-        if done.rows_affected() < MOST_ROWS.cast_unsigned() {
-            return Ok(removed);
+        let begun = Instant::now();
+        let Some(mut lease) = begin(pool).await? else { return Ok(false) };
+        let (last, seen, gone): (Option<DateTime<Utc>>, i64, i64) = sqlx::query_as(statement)
+            .bind(kept_for.as_secs_f64())
+            .bind(MOST_ROWS)
+            .bind(from)
+            .fetch_one(lease.connection())
+            .await?;
+        lease.commit().await?;
+        count(table, gone, removed);
+        match last {
+            Some(last) if seen == MOST_ROWS => from = last,
+            _ => return Ok(true),
         }
+        pause(begun).await;
     }
 }
 
-async fn remove_events(pool: &PgPool, kept_for: Duration) -> Result<u64, sqlx::Error> {
-    let mut removed = 0;
+/// As [`remove_rows`].
+async fn remove_events(pool: &Pool, kept_for: Duration, removed: &mut u64) -> Result<bool, sqlx::Error> {
     // Heads are old and stay: each pass goes over them once.
     let mut beyond = (DateTime::<Utc>::UNIX_EPOCH, String::new(), 0_i64);
     loop {
-        let Some(mut transaction) = begin(pool).await? else { return Ok(removed) };
+        let begun = Instant::now();
+        let Some(mut lease) = begin(pool).await? else { return Ok(false) };
         let last: Option<(DateTime<Utc>, String, i64, i64)> = sqlx::query_as(include_str!("retention/events.sql"))
             .bind(kept_for.as_secs_f64())
             .bind(beyond.0)
@@ -160,21 +214,33 @@ async fn remove_events(pool: &PgPool, kept_for: Duration) -> Result<u64, sqlx::E
             .bind(beyond.2)
             .bind(MOST_ROWS)
             .bind(MOST_BYTES)
-            .fetch_optional(&mut *transaction)
+            .fetch_optional(lease.connection())
             .await?;
-        transaction.commit().await?;
-        let Some((moved_at, network, position, gone)) = last else { return Ok(removed) };
-        removed += gone.cast_unsigned();
+        lease.commit().await?;
+        let Some((moved_at, network, position, gone)) = last else { return Ok(true) };
+        count("event_log", gone, removed);
         beyond = (moved_at, network, position);
+        pause(begun).await;
     }
 }
 
+fn count(table: &'static str, gone: i64, removed: &mut u64) {
+    metrics::counter!("convene_retention_removed_total", "table" => table).increment(gone.cast_unsigned());
+    *removed += gone.cast_unsigned();
+}
+
+/// Leaves the database as much time for others as was taken, whatever is still to be removed.
+async fn pause(begun: Instant) {
+    sleep(begun.elapsed().min(LONGEST_PAUSE)).await;
+}
+
 /// A transaction of the one who removes; `None` while that is somebody else.
-async fn begin(pool: &PgPool) -> Result<Option<Transaction<'static, Postgres>>, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
+async fn begin(pool: &Pool) -> Result<Option<Lease>, sqlx::Error> {
+    let mut lease = Lease::begin(pool).await?;
     let is_ours: bool =
-        sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)").bind(LOCK).fetch_one(&mut *transaction).await?;
+        sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)").bind(LOCK).fetch_one(lease.connection()).await?;
     if !is_ours {
+        lease.roll_back().await?;
         return Ok(None);
     }
     // Few rows of large tables, found by their indexes whatever ANALYZE has last seen of them. Nobody waits for it, so it
@@ -183,7 +249,7 @@ async fn begin(pool: &PgPool) -> Result<Option<Transaction<'static, Postgres>>, 
         "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;
          SET LOCAL jit = off; SET LOCAL statement_timeout = '60s'",
     )
-    .execute(&mut *transaction)
+    .execute(lease.connection())
     .await?;
-    Ok(Some(transaction))
+    Ok(Some(lease))
 }

@@ -5,7 +5,7 @@
 //! | `event`, `source` | an event, and where it comes from |
 //! | `session`, `series` | a session, and when it occurs |
 //! | `standing` | what the caller is to a session, and its locks |
-//! | `people`, `reading` | who belongs to a session, as each reader sees it |
+//! | `people`, `crowd`, `reading` | who belongs to a session, as each reader sees it |
 //! | `invite`, `address` | whom a request invites |
 //! | `outsiders` | invitations of people whom the network does not know |
 //! | `news` | what is pushed, and to whom |
@@ -13,6 +13,7 @@
 //! | `place`, `limits` | rooms and props; how long and how many |
 
 mod address;
+mod crowd;
 mod event;
 mod invite;
 mod limits;

@@ -11,10 +11,7 @@ use deadpool::{
     managed::{self, Manager, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult},
 };
 use rand::Rng as _;
-use sqlx::{
-    Connection as _, PgConnection, PgPool, Postgres,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{Connection as _, PgConnection, Postgres, postgres::PgConnectOptions};
 use sqlx_core::transaction::TransactionManager as _;
 use tokio::{
     sync::OwnedSemaphorePermit,
@@ -45,7 +42,7 @@ const LONGEST_REST: Duration = Duration::from_secs(10 * 60);
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
 
 /// So many connections has what runs beside the requests: it waits for none of theirs, nor they for its.
-const BACKGROUND: u32 = 2;
+const BACKGROUND: usize = 2;
 
 /// More connections than four for each core lose (measured), fewer than eight leave nothing to overlap.
 pub(crate) fn pool_size() -> usize {
@@ -53,12 +50,12 @@ pub(crate) fn pool_size() -> usize {
     (4 * cores).max(8)
 }
 
-/// The connections of requests, [`pool_size`] at most. Each is made when it is first needed, and again whenever it must.
-pub(crate) type Pool = managed::Pool<Connector>;
+/// Some connections, at most as many as it was made for. Each is made when it is first needed, and again whenever it must.
+pub type Pool = managed::Pool<Connector>;
 
 /// Makes the connections of a [`Pool`].
 #[derive(Debug)]
-pub(crate) struct Connector(PgConnectOptions);
+pub struct Connector(PgConnectOptions);
 
 impl Manager for Connector {
     type Type = PgConnection;
@@ -92,25 +89,26 @@ impl Manager for Connector {
 /// # Errors
 /// The address makes no sense.
 pub(crate) fn pool(url: &DatabaseUrl, name: &str) -> anyhow::Result<Pool> {
+    of_size(pool_size(), url, name)
+}
+
+/// The connections of what runs beside the requests, a few.
+///
+/// # Errors
+/// The address makes no sense.
+pub fn background(url: &DatabaseUrl, name: &str) -> anyhow::Result<Pool> {
+    of_size(BACKGROUND, url, name)
+}
+
+fn of_size(size: usize, url: &DatabaseUrl, name: &str) -> anyhow::Result<Pool> {
     let options = super::options(url, name)?.options(SESSION.iter().copied());
     Ok(Pool::builder(Connector(options))
-        .max_size(pool_size())
+        .max_size(size)
         .queue_mode(QueueMode::Lifo)
         .wait_timeout(Some(ACQUIRE_TIMEOUT))
         .create_timeout(Some(ACQUIRE_TIMEOUT))
         .runtime(Runtime::Tokio1)
         .build()?)
-}
-
-/// The connections of what runs beside the requests, [`BACKGROUND`] at most.
-///
-/// # Errors
-/// The address makes no sense.
-pub(crate) fn background(url: &DatabaseUrl, name: &str) -> anyhow::Result<PgPool> {
-    Ok(PgPoolOptions::new()
-        .max_connections(BACKGROUND)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_lazy_with(super::options(url, name)?.options(SESSION.iter().copied())))
 }
 
 /// A connection of the pool, with at most one transaction on it. It is closed, not given back, when the work on it is cut

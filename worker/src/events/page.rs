@@ -34,7 +34,9 @@ pub(crate) async fn handle(read: &mut Read<Gateway>, request: ReadPage) -> Resul
          CROSS JOIN LATERAL (
              SELECT coalesce(max(position), 0) AS head, coalesce(min(position) - 1, 0) AS trimmed
              FROM event_log
+             -- What was removed stays in the index for a while, and would be read before the oldest one is found.
              WHERE network_id = n.id
+                 AND position > coalesce((SELECT through FROM event_trims WHERE network_id = n.id), 0)
          ) l
          LEFT JOIN LATERAL (
              SELECT *, sum(octet_length(payload)) OVER place AS total, row_number() OVER place AS number,
@@ -42,7 +44,7 @@ pub(crate) async fn handle(read: &mut Read<Gateway>, request: ReadPage) -> Resul
              FROM (
                  SELECT position
                  FROM event_recipients
-                 WHERE network_id = n.id AND user_id = $2 AND position > $3
+                 WHERE network_id = n.id AND user_id = $2 AND position > greatest($3, l.trimmed)
                  ORDER BY position
                  LIMIT $4 + 1
              ) r

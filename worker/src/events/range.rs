@@ -30,14 +30,18 @@ pub(crate) async fn handle(read: &mut Read<Gateway>, request: ReadRange) -> Resu
         "SELECT n.epoch, t.trimmed, e.position, e.name, e.recipients, e.payload
          FROM networks n
          CROSS JOIN LATERAL (
-             SELECT coalesce(min(position) - 1, 0) AS trimmed FROM event_log WHERE network_id = n.id
+             SELECT coalesce(min(position) - 1, 0) AS trimmed
+             FROM event_log
+             -- What was removed stays in the index for a while, and would be read before the oldest one is found.
+             WHERE network_id = n.id
+                 AND position > coalesce((SELECT through FROM event_trims WHERE network_id = n.id), 0)
          ) t
          LEFT JOIN LATERAL (
              SELECT *, sum(size) OVER place AS total, row_number() OVER place AS number
              FROM (
                  SELECT position, name, recipients, payload, size
                  FROM event_log
-                 WHERE network_id = n.id AND position > $2 AND position <= $3
+                 WHERE network_id = n.id AND position > greatest($2, t.trimmed) AND position <= $3
                  ORDER BY position
                  LIMIT $4
              ) l

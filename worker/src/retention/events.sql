@@ -25,6 +25,8 @@ WITH old AS (
 ),
 cut AS MATERIALIZED (
     SELECT o.network_id,
+           -- Else what was removed before would be read again, as long as an old snapshot could see it.
+           coalesce((SELECT through FROM event_trims WHERE network_id = o.network_id), 0) AS beyond,
            least(max(o.position), (SELECT max(position) FROM event_log WHERE network_id = o.network_id) - 1) AS through
     FROM old o
     GROUP BY o.network_id
@@ -32,13 +34,18 @@ cut AS MATERIALIZED (
 gone AS (
     DELETE FROM event_log l
     USING cut c
-    WHERE l.network_id = c.network_id AND l.position <= c.through
+    WHERE l.network_id = c.network_id AND l.position > c.beyond AND l.position <= c.through
     RETURNING l.network_id, l.position, l.recipients
 ),
 forgotten AS (
     DELETE FROM event_recipients r
     USING (SELECT network_id, unnest(recipients) AS user_id, position FROM gone) g
     WHERE r.network_id = g.network_id AND r.user_id = g.user_id AND r.position = g.position
+),
+told AS (
+    INSERT INTO event_trims AS t (network_id, through)
+    SELECT network_id, through FROM cut WHERE through > beyond
+    ON CONFLICT (network_id) DO UPDATE SET through = excluded.through WHERE t.through < excluded.through
 )
 SELECT moved_at, network_id, position, (SELECT count(*) FROM gone)
 FROM old

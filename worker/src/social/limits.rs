@@ -17,6 +17,9 @@ pub(crate) const LISTED_JOINED: [usize; 6] = [MAX_LISTED_JOINED, 250, 125, 25, 5
 /// The first of them.
 pub(crate) const MAX_LISTED_JOINED: usize = 500;
 
+/// Of those who have joined, so many are told in one step; a whole number of lists.
+pub(crate) const TOLD_AT_ONCE: usize = 5 * MAX_LISTED_JOINED;
+
 /// Those who merely joined a session of more are told now and then only who joins and declines (S11).
 pub(crate) const MANY_JOINED: usize = 100;
 

@@ -9,23 +9,21 @@ use shared::api::{
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
-use crate::{error::Error, social::session::Row};
+use crate::{
+    error::Error,
+    social::{crowd::Key, session::Row},
+};
 
 /// `privacyMode` of those whom only some may know (V5).
 const INCOGNITO: i64 = 1;
 
-/// A session and who belongs to it.
+/// A session and who is invited to it. Those who have joined are read a part at a time: see [`crate::social::crowd`].
 #[derive(Clone, Debug)]
 pub(crate) struct Party {
     pub(crate) row: Row,
     /// With their roles, in the order in which they were invited.
     pub(crate) invited: Vec<(String, i16)>,
-    /// In the order in which they have joined.
-    pub(crate) joined: Vec<String>,
 }
-
-/// A part of those who have joined, which is shown to some readers.
-pub(crate) type Window = std::ops::Range<usize>;
 
 /// What a reader sees of incognito users (V5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,13 +34,17 @@ pub(crate) enum Sight<'a> {
     Others(Option<&'a str>),
 }
 
-#[derive(Debug, FromRow)]
-struct Person {
-    session_id: Uuid,
-    user_id: String,
-    role: Option<i16>,
-    invited_no: Option<i32>,
-    has_joined: bool,
+/// Where the part begins that is shown to one who stands in this place of a list of so many, when only `most` of them can
+/// be. All whose parts begin with the same are shown the same.
+///
+/// Of two numbers of which one divides the other, the smaller gives a part of what the larger gives.
+pub(crate) fn part_of_place(place: usize, listed: usize, most: usize) -> usize {
+    (place / most * most).min(listed.saturating_sub(most))
+}
+
+/// At most so many of a list, from there on.
+pub(crate) fn part(listed: &[String], start: usize, most: usize) -> &[String] {
+    listed.get(start..listed.len().min(start + most)).unwrap_or_default()
 }
 
 impl Party {
@@ -52,59 +54,37 @@ impl Party {
     /// The database's.
     pub(crate) async fn load(connection: &mut PgConnection, rows: Vec<Row>) -> Result<Vec<Self>, Error> {
         let (networks, ids): (Vec<&str>, Vec<Uuid>) = rows.iter().map(|row| (row.network_id.as_str(), row.id)).unzip();
-        let people: Vec<Person> = sqlx::query_as(
-            "SELECT p.session_id, p.user_id, p.role, p.invited_no, p.joined_at IS NOT NULL AS has_joined
+        let invited: Vec<(Uuid, String, i16)> = sqlx::query_as(
+            "SELECT p.session_id, p.user_id, p.role
              FROM unnest($1::text[], $2::uuid[]) s (network_id, id)
-             JOIN social_participants p ON p.network_id = s.network_id AND p.session_id = s.id
-             ORDER BY p.joined_at, p.user_id",
+             JOIN social_participants p ON p.network_id = s.network_id AND p.session_id = s.id AND p.role IS NOT NULL
+             ORDER BY p.invited_no, p.user_id",
         )
         .bind(networks)
         .bind(ids)
         .fetch_all(connection)
         .await?;
-        let mut all_invited: HashMap<Uuid, Vec<(Option<i32>, String, i16)>> = HashMap::new();
-        let mut all_joined: HashMap<Uuid, Vec<String>> = HashMap::new();
-        for Person { session_id, user_id, role, invited_no, has_joined } in people {
-            if let Some(role) = role {
-                all_invited.entry(session_id).or_default().push((invited_no, user_id.clone(), role));
-            }
-            if has_joined {
-                all_joined.entry(session_id).or_default().push(user_id);
-            }
+        let mut all_invited: HashMap<Uuid, Vec<(String, i16)>> = HashMap::new();
+        for (session, user, role) in invited {
+            all_invited.entry(session).or_default().push((user, role));
         }
-        let party = |row: Row| {
-            let mut invited = all_invited.remove(&row.id).unwrap_or_default();
-            invited.sort_unstable();
-            let invited = invited.into_iter().map(|(_, user, role)| (user, role)).collect();
-            Self { invited, joined: all_joined.remove(&row.id).unwrap_or_default(), row }
-        };
+        let party = |row: Row| Self { invited: all_invited.remove(&row.id).unwrap_or_default(), row };
         Ok(rows.into_iter().map(party).collect())
     }
 
-    /// Which of those who have joined are shown to one of them, or to somebody else: at most so many, himself among them.
-    /// All whose windows begin with the same are shown the same.
-    pub(crate) fn window(&self, reader: &str, most: usize) -> Window {
-        let place = self.joined.iter().position(|user| user == reader).unwrap_or(0);
-        self.window_of_place(place, most)
+    /// Which session it is.
+    pub(crate) fn key(&self) -> Key<'_> {
+        Key { network: &self.row.network_id, id: self.row.id }
     }
 
-    /// As [`Party::window`], of the one who has joined in that place.
-    ///
-    /// Of two numbers of which one divides the other, the smaller gives a part of what the larger gives.
-    pub(crate) fn window_of_place(&self, place: usize, most: usize) -> Window {
-        let start = (place / most * most).min(self.joined.len().saturating_sub(most));
-        start..self.joined.len().min(start + most)
-    }
-
-    /// Who is shown with a window.
-    pub(crate) fn shown(&self, window: Window) -> impl Iterator<Item = &str> {
+    /// Who is shown with some of those who have joined.
+    pub(crate) fn shown<'a>(&'a self, joined: &'a [String]) -> impl Iterator<Item = &'a str> {
         let invited = self.invited.iter().map(|(user, _)| user.as_str());
-        let joined = self.joined.get(window).into_iter().flatten().map(String::as_str);
-        std::iter::once(self.row.owner_id.as_str()).chain(invited).chain(joined)
+        std::iter::once(self.row.owner_id.as_str()).chain(invited).chain(joined.iter().map(String::as_str))
     }
 
-    /// The session as a reader sees it.
-    pub(crate) fn session(&self, window: &Window, sight: Sight<'_>, profiles: &Profiles) -> SocialSession {
+    /// The session as a reader sees it, with some of those who have joined.
+    pub(crate) fn session(&self, joined: &[String], sight: Sight<'_>, profiles: &Profiles) -> SocialSession {
         let Row { id, event_id, owner_id, is_valid, created_at, updated_at, content, .. } = self.row.clone();
         SocialSession {
             id: id.to_string(),
@@ -128,13 +108,7 @@ impl Party {
                 .iter()
                 .map(|(user, role)| InvitedUser { user: profiles.seen(user, sight), role: i64::from(*role) })
                 .collect(),
-            joined_users: self
-                .joined
-                .get(window.clone())
-                .into_iter()
-                .flatten()
-                .map(|user| profiles.seen(user, sight))
-                .collect(),
+            joined_users: joined.iter().map(|user| profiles.seen(user, sight)).collect(),
         }
     }
 }

@@ -11,8 +11,9 @@ use crate::{
     context::json_bytes,
     error::Error,
     social::{
+        crowd::{self, Joined},
         limits::{LISTED_JOINED, MAX_LIST_BYTES, MAX_LISTED_JOINED},
-        people::{Party, Profiles, Sight},
+        people::{Party, Profiles, Sight, part, part_of_place},
         session::Row,
     },
 };
@@ -33,8 +34,28 @@ pub(crate) async fn read_one(
     let row = row(connection, &session.network, id).await?;
     let mut parties = Party::load(&mut *connection, vec![row]).await?;
     let party = parties.pop().ok_or_else(|| Error::not_found("session"))?;
-    let profiles = Profiles::load(connection, party.shown(party.window(&session.user, MAX_LISTED_JOINED))).await?;
-    as_read(&party, &session.user, manages, &profiles)
+    let first = crowd::after(&mut *connection, party.key(), None, MAX_LISTED_JOINED).await?;
+    let listed = listed(&mut *connection, &party, first, &session.user).await?;
+    let profiles = Profiles::load(connection, party.shown(&listed)).await?;
+    as_read(&party, &listed, &session.user, manages, &profiles)
+}
+
+/// Those who are listed for a reader, himself among them when he has joined: the first ones, the last ones, or those from
+/// him on.
+async fn listed(
+    connection: &mut PgConnection,
+    party: &Party,
+    first: Vec<Joined>,
+    reader: &str,
+) -> Result<Vec<String>, Error> {
+    let users = |part: Vec<Joined>| part.into_iter().map(|joined| joined.user_id).collect();
+    if first.len() < MAX_LISTED_JOINED || first.iter().any(|joined| joined.user_id == reader) {
+        return Ok(users(first));
+    }
+    let itself = crowd::among(&mut *connection, party.key(), [&reader.to_owned()]).await?;
+    let lists = crowd::lists(connection, party.key(), first, itself).await?;
+    let last = lists.into_iter().reduce(|first, other| if other.readers.is_empty() { first } else { other });
+    Ok(last.map(|list| users(list.shown)).unwrap_or_default())
 }
 
 /// The row of a session.
@@ -65,10 +86,16 @@ pub(crate) async fn read_many(
     while rows.peek().is_some() {
         let (page, manages): (Vec<Row>, Vec<bool>) = rows.by_ref().take(PAGE).unzip();
         let parties = Party::load(&mut *connection, page).await?;
-        let shown = parties.iter().flat_map(|party| party.shown(party.window(&session.user, MAX_LISTED_JOINED)));
+        let mut firsts = crowd::firsts(&mut *connection, parties.iter().map(Party::key)).await?;
+        let mut lists = Vec::with_capacity(parties.len());
+        for party in &parties {
+            let first = firsts.remove(&party.row.id).unwrap_or_default();
+            lists.push(listed(&mut *connection, party, first, &session.user).await?);
+        }
+        let shown = parties.iter().zip(&lists).flat_map(|(party, listed)| party.shown(listed));
         let profiles = Profiles::load(&mut *connection, shown).await?;
-        for (party, manages) in parties.iter().zip(manages) {
-            let seen = as_read(party, &session.user, manages, &profiles)?;
+        for ((party, listed), manages) in parties.iter().zip(&lists).zip(manages) {
+            let seen = as_read(party, listed, &session.user, manages, &profiles)?;
             bytes += json_bytes(&seen)? + 1;
             if bytes > MAX_LIST_BYTES {
                 return Ok(sessions);
@@ -80,15 +107,23 @@ pub(crate) async fn read_many(
 }
 
 /// Lists fewer of those who have joined where the session would be too large for an event.
-fn as_read(party: &Party, reader: &str, manages: bool, profiles: &Profiles) -> Result<SocialSession, Error> {
+fn as_read(
+    party: &Party,
+    listed: &[String],
+    reader: &str,
+    manages: bool,
+    profiles: &Profiles,
+) -> Result<SocialSession, Error> {
     let sight = if manages { Sight::All } else { Sight::Others(Some(reader)) };
+    let place = listed.iter().position(|user| user == reader).unwrap_or(0);
+    let with = |most| party.session(part(listed, part_of_place(place, listed.len(), most), most), sight, profiles);
     let [most, fewer @ ..] = LISTED_JOINED;
-    let mut session = party.session(&party.window(reader, most), sight, profiles);
+    let mut session = with(most);
     for most in fewer {
         if json_bytes(&session)? <= MAX_EVENT_BYTES {
             break;
         }
-        session = party.session(&party.window(reader, most), sight, profiles);
+        session = with(most);
     }
     Ok(session)
 }
