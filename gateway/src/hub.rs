@@ -128,6 +128,8 @@ pub struct Hub {
 impl Hub {
     /// Room for `most` sockets.
     pub fn new(most: usize) -> Self {
+        // A pod that nobody has come to yet has none, rather than no figure.
+        gauge!("convene_sockets").set(0.0);
         Self { sockets: Mutex::default(), next_id: AtomicU64::new(1), most, left: Notify::new() }
     }
 

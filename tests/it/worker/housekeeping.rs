@@ -15,9 +15,6 @@ use super::world::World;
 
 const DAY: Retention = Retention { events: Duration::from_secs(24 * 3600), retries: Duration::from_secs(24 * 3600) };
 
-/// How sessions of the one who removes are called here.
-const CLEANER: &str = "convene-worker cleaner";
-
 fn pool(url: &str) -> Pool {
     background(&url.parse().expect("a URL"), "cleaner").expect("a URL")
 }
