@@ -78,7 +78,7 @@ async fn come_and_go(stack: &Stack, user: &str, seed: u64) -> Vec<Heard> {
             let _ = timeout(Duration::from_millis(random.random_range(0..30)), connect.open()).await;
             continue;
         }
-        let mut client = connect.open().await.expect("let in");
+        let mut client = connect.let_in().await;
         let frames = random.random_range(0..25);
         if frames > 0 {
             let info = client.event("user_info").await;

@@ -51,7 +51,7 @@ async fn the_highest_fence_alone_stays_although_redis_is_emptied_and_no_pod_is_t
             let connect = stack.connect(n % GATEWAYS, "alice");
             async move {
                 sleep(Duration::from_millis(pause)).await;
-                connect.open().await.expect("let in")
+                connect.let_in().await
             }
         });
         let emptying = async {

@@ -100,7 +100,7 @@ pub struct Listener {
 
 impl Listener {
     pub async fn open(stack: &Stack, gateway: usize, user: &str) -> Self {
-        let mut client = stack.connect(gateway, user).open().await.expect("let in");
+        let mut client = stack.connect(gateway, user).let_in().await;
         let start = client.event("user_info").await["lastEventId"].as_str().expect("an id").to_owned();
         Self { user: user.to_owned(), client, start, told: Vec::new() }
     }

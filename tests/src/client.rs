@@ -15,7 +15,7 @@ use tokio_tungstenite::{
     tungstenite::{self, Message, client::IntoClientRequest as _, http::HeaderValue, protocol::CloseFrame},
 };
 
-use crate::eventually::PATIENCE;
+use crate::eventually::{PATIENCE, PAUSE};
 
 /// How a client connects.
 #[derive(Clone, Debug)]
@@ -79,6 +79,21 @@ impl Connect {
     pub fn receive_buffer(mut self, bytes: u32) -> Self {
         self.receive_buffer = Some(bytes);
         self
+    }
+
+    /// Connects, again while the answer is 503: a busy machine may have no time for everybody at once.
+    ///
+    /// # Panics
+    /// When it is refused for another reason, or for too long.
+    pub async fn let_in(self) -> Client {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.clone().open().await {
+                Ok(client) => return client,
+                Err(refused) if refused.status == 503 && Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
+                Err(refused) => panic!("not let in: {refused:?}"),
+            }
+        }
     }
 
     /// Connects, or is refused.
