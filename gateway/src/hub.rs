@@ -128,6 +128,7 @@ pub struct Hub {
 impl Hub {
     /// Room for `most` sockets.
     pub fn new(most: usize) -> Self {
+        gauge!("convene_sockets_limit").set(most as f64);
         Self { sockets: Mutex::default(), next_id: AtomicU64::new(1), most, left: Notify::new() }
     }
 
