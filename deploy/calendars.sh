@@ -1,5 +1,5 @@
 # Sourced by `test`: the programs that check calendar files (tests/it/ics.rs), with the versions that tests/ics names, in a
-# folder of the build's own. Each is made anew when what it is made of has changed.
+# folder of the build's own. Each is made anew when what it is made of has changed. Needs made.sh.
 
 # need_calendars says what is missing of the system, by `need`.
 need_calendars() {
@@ -29,28 +29,11 @@ make_calendars() {
     mkdir -p "$folder"
     # Python's and libical's also have to start: the system's may have been upgraded under them.
     fresh "$folder/python" tests/ics/requirements.txt &&
-        "$folder/python/bin/python" -c 'import icalendar, vobject' 2>/dev/null || make_python "$folder/python"
+        "$folder/python/bin/python" -c 'import icalendar, vobject' 2>/dev/null ||
+        make_python "$folder/python" tests/ics/requirements.txt
     fresh "$folder/node" tests/ics/package.json tests/ics/package-lock.json || make_node "$folder/node"
     fresh "$folder/libical" tests/ics/read_libical.c &&
         "$folder/libical/read_libical" "$folder/libical" >/dev/null 2>&1 || make_libical "$folder/libical"
-}
-
-# fresh FOLDER SOURCE…: whether what is there was made of these files. The stamp is written last.
-fresh() {
-    [ -e "$1/made-of" ] && cat "${@:2}" | cmp -s - "$1/made-of"
-}
-
-made_of() { # made_of FOLDER SOURCE…
-    cat "${@:2}" >"$1/made-of"
-}
-
-make_python() {
-    say "Making the Python that reads calendars"
-    rm -rf -- "$1"
-    python3 -m venv "$1"
-    "$1/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement tests/ics/requirements.txt
-    "$1/bin/pip" check --quiet --disable-pip-version-check
-    made_of "$1" tests/ics/requirements.txt
 }
 
 make_node() {

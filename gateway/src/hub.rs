@@ -130,6 +130,7 @@ impl Hub {
     pub fn new(most: usize) -> Self {
         // A pod that nobody has come to yet has none, rather than no figure.
         gauge!("convene_sockets").set(0.0);
+        gauge!("convene_sockets_limit").set(most as f64);
         Self { sockets: Mutex::default(), next_id: AtomicU64::new(1), most, left: Notify::new() }
     }
 

@@ -1,39 +1,66 @@
-//! The gateway process: reads the settings, binds, runs, drains.
+//! The gateway process: reads the settings, binds, runs, drains; or asks one how it is.
 
 use std::{net::SocketAddr, process::ExitCode};
 
 use anyhow::{Context as _, Result};
-use clap::Parser;
+use clap::{Args, Subcommand};
 use gateway::{Config, Listeners, Parts};
 use shared::{
     bus::nats::Nats,
-    config::Servers,
+    config::{Program, Servers, Task},
     lifecycle::{self, Shutdown},
     metrics::Metrics,
     presence::{BEAT, redis::Redis},
+    probe::Probe,
     telemetry,
 };
 use tokio::net::TcpListener;
 
 /// Holds the sockets of clients and passes their requests to workers
-#[derive(Debug, Parser)]
-#[command(name = "convene-gateway", version = shared::config::version())]
+#[derive(Args, Debug)]
 struct Settings {
     /// Where clients connect
     #[arg(long, env = "CONVENE_LISTEN", hide_env_values = true, default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
-    /// Where health, metrics and administration are served
-    #[arg(long, env = "CONVENE_MANAGEMENT_LISTEN", hide_env_values = true, default_value = "0.0.0.0:9090")]
-    management_listen: SocketAddr,
+    #[command(flatten)]
+    management: Management,
     #[command(flatten)]
     servers: Servers,
     #[command(flatten)]
     config: Config,
 }
 
+#[derive(Args, Debug)]
+struct Management {
+    /// Where health, metrics and administration are served
+    #[arg(long, env = "CONVENE_MANAGEMENT_LISTEN", hide_env_values = true, default_value = "0.0.0.0:9090")]
+    management_listen: SocketAddr,
+}
+
+/// What is done instead of serving.
+#[derive(Debug, Subcommand)]
+enum Instead {
+    /// Asks the gateway on this machine whether it runs; code 1 says that it does not
+    Health {
+        #[command(flatten)]
+        management: Management,
+        #[command(flatten)]
+        probe: Probe,
+    },
+}
+
+impl Program for Settings {
+    const NAME: &'static str = "convene-gateway";
+    type Instead = Instead;
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    lifecycle::exit_code("convene-gateway", run(shared::config::parse()).await)
+    let outcome = match shared::config::parse() {
+        Task::<Settings>::Serve(settings) => run(*settings).await,
+        Task::Instead(Instead::Health { management, probe }) => probe.ask(management.management_listen).await,
+    };
+    lifecycle::exit_code(Settings::NAME, outcome)
 }
 
 async fn run(mut settings: Settings) -> Result<()> {
@@ -43,8 +70,10 @@ async fn run(mut settings: Settings) -> Result<()> {
     settings.config.common.pod_name = Some(pod.clone());
     let _telemetry = telemetry::init("convene-gateway", &pod, telemetry::DEFAULT_FILTER, &settings.config.common)?;
     let shutdown = Shutdown::on_signals()?;
-    let listeners =
-        Listeners { public: bind(settings.listen).await?, management: bind(settings.management_listen).await? };
+    let listeners = Listeners {
+        public: bind(settings.listen).await?,
+        management: bind(settings.management.management_listen).await?,
+    };
     let parts = Parts {
         bus: Nats::connect(&settings.servers.nats_url, &pod)?,
         control: Nats::connect(&settings.servers.nats_url, &format!("{pod} control"))?,

@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use metrics::gauge;
 
 use crate::{Gateway, admin};
 
@@ -34,6 +35,7 @@ async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
 }
 
 async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
+    gauge!("convene_ready").set(f64::from(u8::from(gateway.health.report().ready)));
     let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (text, gateway.metrics.render()).into_response()
 }

@@ -28,8 +28,12 @@ use clap::{
 };
 use rand::Rng as _;
 
+mod program;
+
 #[cfg(test)]
 pub(crate) mod tests;
+
+pub use program::{Program, Task};
 
 /// The servers that pods meet at.
 #[derive(Args, Clone, Debug)]
@@ -94,11 +98,33 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "not a duration such as 500ms, 30s, 5m, 24h or 7d".to_owned())
 }
 
-/// This build: the version, and the commit where the build was told one (`CONVENE_COMMIT`).
+/// Version and commit of this build. A build without git, such as that of an image, is told them: `CONVENE_VERSION`, for
+/// which the package's stands in, and `CONVENE_COMMIT`, which may be unknown.
+pub const BUILD: Build = Build {
+    version: match option_env!("CONVENE_VERSION") {
+        Some(version) if !version.is_empty() => version,
+        _ => env!("CARGO_PKG_VERSION"),
+    },
+    commit: match option_env!("CONVENE_COMMIT") {
+        Some(commit) if !commit.is_empty() => Some(commit),
+        _ => None,
+    },
+};
+
+/// What a program was built from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Build {
+    /// Such as `1.4.0`.
+    pub version: &'static str,
+    /// The commit, where the build knew it.
+    pub commit: Option<&'static str>,
+}
+
+/// This build, as `--version` shows it.
 pub fn version() -> &'static str {
-    static VERSION: LazyLock<String> = LazyLock::new(|| match option_env!("CONVENE_COMMIT") {
-        Some(commit) if !commit.is_empty() => format!("{} ({commit})", env!("CARGO_PKG_VERSION")),
-        _ => env!("CARGO_PKG_VERSION").to_owned(),
+    static VERSION: LazyLock<String> = LazyLock::new(|| match BUILD.commit {
+        Some(commit) => format!("{} ({commit})", BUILD.version),
+        None => BUILD.version.to_owned(),
     });
     &VERSION
 }

@@ -10,6 +10,7 @@
 //! | [`telemetry`], [`metrics`] | logs, traces and numbers |
 //! | [`http`] | serving HTTP to strangers: what a connection may cost before it is upgraded |
 //! | [`lifecycle`] | from a signal to a soft and a hard shutdown |
+//! | [`probe`] | asking a process how it is |
 
 pub mod api;
 pub mod bus;
@@ -19,4 +20,5 @@ pub mod internal;
 pub mod lifecycle;
 pub mod metrics;
 pub mod presence;
+pub mod probe;
 pub mod telemetry;

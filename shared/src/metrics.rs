@@ -8,11 +8,16 @@
 //! | `_seconds` | 0.5 ms to 30 s |
 //! | `_bytes` | 64 bytes to 1 MiB |
 //! | anything else | 1 to 10,000 |
+//!
+//! What the process uses (`process_…`) is looked up when the page is asked for. deploy/README.md lists every metric.
 
 use std::{fmt, sync::OnceLock, thread, time::Duration};
 
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_process::Collector;
+
+use crate::config::BUILD;
 
 /// Upper bounds of durations, in seconds.
 const SECONDS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -29,7 +34,10 @@ const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The numbers of this process. Cheap to clone.
 #[derive(Clone)]
-pub struct Metrics(PrometheusHandle);
+pub struct Metrics {
+    page: PrometheusHandle,
+    process: Collector,
+}
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,12 +78,15 @@ impl Metrics {
                 }
             })
             .context("starting the thread for metrics")?;
-        Ok(Self(handle))
+        let build = [("version", BUILD.version), ("commit", BUILD.commit.unwrap_or("unknown"))];
+        metrics::gauge!("convene_build_info", &build).set(1.0);
+        Ok(Self { page: handle, process: Collector::default() })
     }
 
     /// The page, in Prometheus' text format.
     pub fn render(&self) -> String {
-        self.0.render()
+        self.process.collect();
+        self.page.render()
     }
 }
 
@@ -92,6 +103,9 @@ mod tests {
         metrics::histogram!("test_frame_bytes").record(70_000.0);
         let page = second.render();
         assert!(page.contains("test_requests_total 3"), "{page}");
+        let build = format!("convene_build_info{{version=\"{}\",commit=\"", BUILD.version);
+        assert!(page.contains(&build), "{page}");
+        assert!(page.contains("\nprocess_open_fds "), "{page}");
         assert!(page.contains(r#"test_wait_seconds_bucket{le="0.0025"} 1"#), "{page}");
         assert!(page.contains(r#"test_frame_bytes_bucket{le="65536"} 0"#), "{page}");
         assert!(page.contains(r#"test_frame_bytes_bucket{le="131072"} 1"#), "{page}");

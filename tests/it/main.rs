@@ -1,10 +1,12 @@
 //! Tests of more than one part, one file for each promise of the system.
 
+mod balanced;
 mod broken_off;
 mod bus;
 mod canary;
 mod chaos;
 mod claims;
+mod deploy;
 mod directory;
 mod end_to_end;
 mod hostile;
@@ -12,6 +14,7 @@ mod ics;
 mod late;
 mod lossy_bus;
 mod meeting;
+mod metrics;
 mod outage;
 mod overload;
 mod presence;

@@ -9,14 +9,19 @@
 //! | [`smtp`], [`webhook`] | a mail server, and somebody to whom messages are posted |
 //! | [`mod@eventually`] | waiting for a condition instead of sleeping |
 //! | [`process`] | signals |
+//! | [`balancer`] | the load balancer before a stack's gateways |
+//! | [`prometheus`], [`exposition`] | what asks for metrics, and what they are |
 //! | [`proxy`] | the way to a server, which a test can cut, freeze and slow down; to NATS, which forgets subscriptions |
 //! | [`chaos`] | a whole system whose parts fail at random, clients that go on, and what must hold afterwards |
 
+pub mod balancer;
 pub mod chaos;
 pub mod client;
 pub mod crowd;
 pub mod eventually;
+pub mod exposition;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod servers;
 pub mod smtp;
@@ -24,7 +29,9 @@ pub mod stack;
 pub mod token;
 pub mod webhook;
 
+pub use balancer::Balancer;
 pub use client::{Client, Connect, NotOpened, Refused};
+pub use prometheus::Prometheus;
 pub use proxy::{Fault, Loss, Proxy, nats::NatsProxy};
 pub use servers::{Isolated, Server, Servers};
 pub use stack::{Pod, Stack};

@@ -112,7 +112,7 @@ pub async fn run(management: TcpListener, config: Config, parts: Parts, shutdown
     let (reports, known) = watch::channel(Report::default());
     let (serving, is_serving) = watch::channel(false);
     let drain = shutdown.drain.clone();
-    let routes = Management { metrics: parts.metrics, reports: known.clone(), is_serving, drain };
+    let routes = Management { metrics: parts.metrics, reports: known.clone(), is_serving, drain, pool: pool.clone() };
     tokio::spawn(serve(management, management::router(routes), Limits::management(), background.clone()));
     tokio::spawn(readiness::watch(context.clone(), options.clone(), parts.clock, reports, background.clone()));
 

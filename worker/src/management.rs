@@ -7,11 +7,15 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
+use metrics::gauge;
 use shared::metrics::Metrics;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::readiness::{Report, Stage};
+use crate::{
+    database::Pool,
+    readiness::{Report, Stage},
+};
 
 /// What the routes show.
 #[derive(Clone)]
@@ -20,6 +24,7 @@ pub(crate) struct Management {
     pub(crate) reports: watch::Receiver<Report>,
     pub(crate) is_serving: watch::Receiver<bool>,
     pub(crate) drain: CancellationToken,
+    pub(crate) pool: Pool,
 }
 
 impl Management {
@@ -31,6 +36,20 @@ impl Management {
         } else {
             Stage::Waiting
         }
+    }
+
+    /// Sets what is known at any time, so that it is right when it is asked for.
+    fn count(&self) {
+        let report = self.reports.borrow().clone();
+        let number = |is_good: bool| f64::from(u8::from(is_good));
+        gauge!("convene_ready").set(number(report.is_ready(self.stage())));
+        for (dependency, is_good) in report.dependencies() {
+            gauge!("convene_dependency_up", "dependency" => dependency).set(number(is_good));
+        }
+        let pool = self.pool.status();
+        gauge!("convene_database_connections", "state" => "idle").set(pool.available as f64);
+        gauge!("convene_database_connections", "state" => "busy").set(pool.size.saturating_sub(pool.available) as f64);
+        gauge!("convene_database_connections_limit").set(pool.max_size as f64);
     }
 }
 
@@ -56,5 +75,6 @@ async fn ready(State(management): State<Management>) -> impl IntoResponse {
 }
 
 async fn metrics(State(management): State<Management>) -> impl IntoResponse {
+    management.count();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], management.metrics.render())
 }

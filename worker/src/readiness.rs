@@ -110,6 +110,17 @@ impl Report {
         stage == Stage::Serving && self.may_serve() && self.bus.is_good
     }
 
+    /// Each dependency, and whether it is good.
+    pub(crate) fn dependencies(&self) -> [(&'static str, bool); 5] {
+        [
+            ("database", self.database.is_good),
+            ("schema", self.schema.is_good),
+            ("clock", self.clock.is_good),
+            ("bus", self.bus.is_good),
+            ("presence", self.presence.is_good),
+        ]
+    }
+
     /// As `/readyz` shows it: whether all is well while the worker is at this stage, and why not.
     pub(crate) fn to_json(&self, stage: Stage) -> Value {
         json!({

@@ -15,6 +15,8 @@
 //! | `convene_worker_request_seconds` `{namespace,method}` | from a slot to the answer |
 //! | `convene_worker_queue_seconds` | from arrival to a slot |
 //! | `convene_worker_in_flight`, `convene_worker_waiting` | slots and places taken |
+//! | `convene_worker_slots` | slots that there are |
+//! | `convene_worker_serving` `{namespace}` | 1 while the namespace's requests are taken |
 
 use std::{
     panic::AssertUnwindSafe,
@@ -113,6 +115,7 @@ impl Work {
 impl Server {
     /// Nothing is worked on beyond `stop`.
     pub(crate) fn new(context: Arc<Context>, slots: usize, stop: CancellationToken) -> Arc<Self> {
+        metrics::gauge!("convene_worker_slots").set(slots as f64);
         Arc::new(Self {
             shares: Shares::new(context.pool.clone(), slots),
             context,
@@ -147,7 +150,9 @@ impl Server {
         // While the bus is away it has not taken them; then the worker is unready for that.
         let _ = bus.flush().await;
         is_serving.send_replace(true);
+        count_serving(namespaces, true);
         join_all(receivers).await;
+        count_serving(namespaces, false);
         is_serving.send_replace(false);
         Ok(())
     }
@@ -336,6 +341,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn count(namespace: &'static str, method: &'static str, code: u16) {
     let labels = [("namespace", namespace.to_owned()), ("method", method.to_owned()), ("code", code.to_string())];
     metrics::counter!("convene_worker_requests_total", &labels).increment(1);
+}
+
+fn count_serving(namespaces: &[Handlers], is_serving: bool) {
+    for handlers in namespaces {
+        metrics::gauge!("convene_worker_serving", "namespace" => handlers.namespace)
+            .set(f64::from(u8::from(is_serving)));
+    }
 }
 
 fn drop_late(namespace: &'static str) {

@@ -67,6 +67,7 @@ async fn read_page(member: &Member, socket: &Socket, cursor: Position, head: Pos
         .into_iter()
         .map(|event| Arc::new(PushedEvent::new(&page.epoch, event.position, event.body.name, event.body.data)))
         .collect();
+    counter!("convene_events_replayed_total").increment(events.len() as u64);
     for event in &events {
         // A page may be more than the socket's queue takes, and a client that reads all the time is not slow.
         socket.outbox.room_for(event.data.get().len() + FRAME_BYTES).await;

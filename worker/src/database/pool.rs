@@ -132,6 +132,7 @@ impl Lease {
                 PoolError::Backend(error) => error,
                 PoolError::Closed => sqlx::Error::PoolClosed,
                 PoolError::Timeout(_) | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
+                    metrics::counter!("convene_database_pool_timeouts_total").increment(1);
                     sqlx::Error::PoolTimedOut
                 }
             },
