@@ -29,7 +29,8 @@ make_calendars() {
     mkdir -p "$folder"
     # Python's and libical's also have to start: the system's may have been upgraded under them.
     fresh "$folder/python" tests/ics/requirements.txt &&
-        "$folder/python/bin/python" -c 'import icalendar, vobject' 2>/dev/null || make_python "$folder/python"
+        "$folder/python/bin/python" -c 'import icalendar, vobject' 2>/dev/null ||
+        make_python "$folder/python" tests/ics/requirements.txt "the Python that reads calendars"
     fresh "$folder/node" tests/ics/package.json tests/ics/package-lock.json || make_node "$folder/node"
     fresh "$folder/libical" tests/ics/read_libical.c &&
         "$folder/libical/read_libical" "$folder/libical" >/dev/null 2>&1 || make_libical "$folder/libical"
@@ -44,13 +45,13 @@ made_of() { # made_of FOLDER SOURCE…
     cat "${@:2}" >"$1/made-of"
 }
 
-make_python() {
-    say "Making the Python that reads calendars"
+make_python() { # make_python FOLDER REQUIREMENTS WHAT-FOR
+    say "Making $3"
     rm -rf -- "$1"
     python3 -m venv "$1"
-    "$1/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement tests/ics/requirements.txt
+    "$1/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement "$2"
     "$1/bin/pip" check --quiet --disable-pip-version-check
-    made_of "$1" tests/ics/requirements.txt
+    made_of "$1" "$2"
 }
 
 make_node() {

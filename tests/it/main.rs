@@ -3,7 +3,9 @@
 mod bus;
 mod directory;
 mod end_to_end;
+mod files;
 mod ics;
+mod manifests;
 mod meeting;
 mod presence;
 mod relay;
