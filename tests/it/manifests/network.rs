@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Overlay, list, overlays, selects, text};
+use super::{Overlay, Workload, list, overlays, selects, text};
 
 /// Somebody who may speak or be spoken to.
 struct Party {
@@ -152,6 +152,18 @@ fn the_arrows_of_the_architecture_are_open_and_no_others() {
         let missing: Vec<_> = needed.difference(&open).collect();
         let beyond: Vec<_> = open.difference(&needed).collect();
         assert!(missing.is_empty() && beyond.is_empty(), "{name}: shut: {missing:?}, open: {beyond:?}");
+    }
+}
+
+#[test]
+fn the_database_lets_in_nobody_else_whatever_they_may_send() {
+    for (name, overlay) in overlays() {
+        let parties = parties(overlay);
+        let postgres = parties.iter().find(|party| party.name == "postgres").expect("the database");
+        let let_in = parties.iter().filter(|from| allows(overlay, postgres, "Ingress", from, 5432));
+        let let_in: BTreeSet<_> = let_in.map(|from| from.name.as_str()).collect();
+        let workers = overlay.workloads().filter(|workload| !workload.is_gateway()).map(Workload::name);
+        assert_eq!(let_in, workers.chain(["operator", "postgres"]).collect(), "{name}");
     }
 }
 
