@@ -16,6 +16,7 @@
 //! | [`control`], [`beat`] | what pods tell each other of sockets; what makes good what was lost of it |
 //! | [`workers`] | requests to workers |
 //! | [`canary`] | whether events reach this pod |
+//! | `files` | how many files, and so sockets, may be open |
 //! | [`health`] | whether this pod can do its work now |
 
 pub mod admission;
@@ -39,6 +40,7 @@ pub mod workers;
 
 mod admin;
 mod download;
+mod files;
 
 use std::{
     sync::{
@@ -190,6 +192,7 @@ impl Gateway {
 pub async fn run(listeners: Listeners, config: Config, parts: Parts, shutdown: Shutdown) -> Result<()> {
     let stop = shutdown.stop.child_token();
     let _stop_all = stop.clone().drop_guard();
+    files::make_room(config.max_connections);
     let gateway = Arc::new(Gateway::new(config, parts, stop.clone())?);
     let control = gateway.listen_to_control().await.context("the bus was closed")?;
     tracing::info!(pod = %gateway.pod, "the gateway starts");
