@@ -65,7 +65,8 @@ impl Manager for Connector {
     async fn create(&self) -> sqlx::Result<PgConnection> {
         let deadline = Instant::now() + ACQUIRE_TIMEOUT;
         loop {
-            match super::connect(&self.0).await {
+            // Boxed: each request's future would have room for what hardly any of them needs.
+            match Box::pin(super::connect(&self.0)).await {
                 Err(error) if Trouble::of(&error) == Trouble::Away && Instant::now() < deadline => {
                     let pause = rand::rng().random_range(PAUSE);
                     sleep(pause).await;
