@@ -15,9 +15,9 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 pub async fn measure(sockets: usize) -> Vec<String> {
     let stack = Stack::builder().gateways(3).workers(3).processes().drain(Duration::from_secs(5), DRAIN_TIMEOUT);
     let stack = Arc::new(stack.start().await);
-    let pace = Pace { changes: Duration::from_secs(2), reads: Duration::from_secs(10) };
+    let pace = Pace { changes: Duration::from_secs(5), reads: Duration::from_secs(15) };
     let crowd = Crowd::new(&stack, sockets / GROUP, pace).await;
-    crowd.answered(sockets).await;
+    crowd.answered(sockets / 2).await;
     let mut lines = Vec::new();
     for pod in stack.gateways.iter().chain(&stack.workers) {
         let begun = Instant::now();

@@ -122,8 +122,9 @@ impl Crowd {
                     last_event_id: None,
                     last_position: 0,
                     waiting: None,
-                    next_at: Instant::now() + pace.reads.mul_f64(rand::random()),
+                    next_at: Instant::now(),
                     sent: 0,
+                    has_begun: false,
                 };
                 let mut over = over.subscribe();
                 members.spawn(async move {
@@ -208,6 +209,7 @@ struct Member {
     /// When the next request is due, or the waiting one is sent again.
     next_at: Instant,
     sent: u64,
+    has_begun: bool,
 }
 
 /// A request that was sent and not answered.
@@ -223,6 +225,11 @@ const NEVER: Duration = Duration::from_secs(3600);
 impl Member {
     fn record(&self) -> MutexGuard<'_, Record> {
         lock(&self.record)
+    }
+
+    /// Between its requests, on average.
+    fn pause(&self) -> Duration {
+        if self.is_writer { self.pace.changes } else { self.pace.reads }
     }
 
     async fn run(mut self) {
@@ -300,6 +307,12 @@ impl Member {
                     self.next_at = Instant::now() + LOOK;
                     return;
                 }
+                if !self.has_begun {
+                    // Not all at the same moment.
+                    self.has_begun = true;
+                    self.next_at = Instant::now() + self.pause().mul_f64(rand::random());
+                    return;
+                }
                 record.waiting += 1;
                 self.sent += 1;
                 Waiting { number: self.sent, since: Instant::now(), id: None }
@@ -328,8 +341,7 @@ impl Member {
                     record.changed[self.index / GROUP] = waiting.number;
                 }
                 drop(record);
-                let pause = if self.is_writer { self.pace.changes } else { self.pace.reads };
-                self.next_at = Instant::now() + pause.mul_f64(rand::rng().random_range(0.5..1.5));
+                self.next_at = Instant::now() + self.pause().mul_f64(rand::rng().random_range(0.5..1.5));
             }
             Some(503 | 504) => {
                 // Not done, or done and not told: sent again.
