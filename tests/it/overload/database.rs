@@ -58,7 +58,7 @@ async fn created(stack: &Stack) -> i64 {
     sqlx::query_scalar("SELECT count(*) FROM meetings").fetch_one(&mut database).await.expect("a count")
 }
 
-/// All is as it was: a request is answered at once, and what is sent again is done, once.
+/// All is as it was: a request is answered, and what is sent again, as the codes say that it may be, is done, once.
 async fn recovers(stack: &Stack, clients: &mut [Client]) {
     eventually!(code(&clients[0].call("meeting:getMeeting", json!({"meetingId": uuid::Uuid::nil()})).await), |code| {
         *code == 404
@@ -68,8 +68,10 @@ async fn recovers(stack: &Stack, clients: &mut [Client]) {
         client.no_event().await;
         assert!(client.untaken_answers().is_empty(), "nobody is answered twice");
     }
-    assert_eq!(create_all(clients).await, BTreeMap::from([(0, CLIENTS * REQUESTS)]));
-    assert_eq!(create_all(clients).await, BTreeMap::from([(0, CLIENTS * REQUESTS)]), "the same answers again");
+    let all_done = BTreeMap::from([(0, CLIENTS * REQUESTS)]);
+    for _ in ["done", "the same answers again"] {
+        eventually!(create_all(clients).await, |codes| *codes == all_done);
+    }
     assert_eq!(created(stack).await, (CLIENTS * REQUESTS) as i64);
 }
 

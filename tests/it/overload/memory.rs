@@ -3,7 +3,6 @@
 use futures::future::join_all;
 use harness::{Stack, process::resident};
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Message;
 
 use super::{
     BUS_BYTES, SLACK, SOCKET_BYTES,
@@ -16,19 +15,22 @@ use super::{
 /// A field that nobody reads makes a request large.
 const FILLER: usize = 240 * 1024;
 
-const SOCKETS: usize = 16;
-const REQUESTS: usize = 30;
+const SOCKETS: usize = 12;
+const REQUESTS: usize = 20;
 
-/// For each slot 64 places of 16 KiB.
-fn waiting_bytes() -> u64 {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let slots = 4 * (4 * cores).max(8);
-    slots as u64 * 64 * 16 * 1024
-}
+/// Requests that the worker does at once. For each, 64 places of 16 KiB are there to wait.
+const SLOTS: u64 = 8;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn large_requests_that_wait_take_bounded_memory_on_both_sides_of_the_bus() {
-    let stack = Stack::builder().processes().gateway_arg("--request-timeout=5s").start().await;
+    let stack = Stack::builder()
+        .processes()
+        .gateway_arg("--request-timeout=5s")
+        // They send all that they have before they read anything.
+        .gateway_arg("--ping-interval=300s")
+        .worker_arg(&format!("--max-concurrency={SLOTS}"))
+        .start()
+        .await;
     other_network(&stack).await;
     slow_creations(&stack, 3.0).await;
     let bystander = Bystander::watch(stack.client(0, "carol").await);
@@ -40,11 +42,7 @@ async fn large_requests_that_wait_take_bounded_memory_on_both_sides_of_the_bus()
     let sending = hogs.iter_mut().map(|hog| async {
         for _ in 0..REQUESTS {
             let request = json!({"id": 1, "endpoint": "meeting:createMeeting", "data": large}).to_string();
-            if !hog.try_send_message(Message::text(request)).await {
-                let (_, page) = stack.gateways[0].get("/metrics").await.expect("the gateway answers");
-                let lines: Vec<&str> = page.lines().filter(|line| line.starts_with("convene_sockets_closed")).collect();
-                panic!("closed: {lines:?}");
-            }
+            hog.send_text(&request).await;
         }
     });
     join_all(sending).await;
@@ -78,7 +76,7 @@ async fn large_requests_that_wait_take_bounded_memory_on_both_sides_of_the_bus()
     assert_eq!(counted, refused as f64);
     let sent = (SOCKETS * REQUESTS * FILLER) as u64;
     let gateway_bound = SOCKETS as u64 * (SOCKET_BYTES + 2 * FILLER as u64) + BUS_BYTES + SLACK;
-    let worker_bound = waiting_bytes() + BUS_BYTES + 2 * SLACK;
+    let worker_bound = SLOTS * 64 * 16 * 1024 + BUS_BYTES + SLACK;
     for (n, bound) in [gateway_bound, worker_bound].into_iter().enumerate() {
         let grown = peaks[n].saturating_sub(before[n]);
         let who = ["gateway", "worker"][n];
