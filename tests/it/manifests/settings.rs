@@ -87,7 +87,7 @@ fn the_example_names_every_key_that_pods_ask_for_and_gives_none_a_value() {
                     // The operator of PostgreSQL makes this one.
                     Source::Secret { name, key, .. } if name == "convene-postgres-app" => assert_eq!(key, "uri"),
                     Source::Secret { name, key, .. } => {
-                        assert_eq!(example(name)["stringData"][key], "", "{name} {key}")
+                        assert_eq!(example(name)["stringData"][key], "", "{name} {key}");
                     }
                     Source::Text(_) => {}
                 }
