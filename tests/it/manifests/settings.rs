@@ -10,6 +10,10 @@ use super::{MANIFESTS, Overlay, Source, Workload, overlays, text};
 /// Variables that are not ours: of the runtime, of TLS, of PostgreSQL's client.
 const OTHERS: [&str; 4] = ["TOKIO_WORKER_THREADS", "SSL_CERT_FILE", "PGSSLMODE", "PGSSLROOTCERT"];
 
+/// Secrets without which a pod does less, but does it.
+const DISPENSABLE: [&str; 4] =
+    ["CONVENE_ADMIN_TOKEN", "CONVENE_SMTP_URL", "CONVENE_SMS_WEBHOOK_URL", "CONVENE_SMS_WEBHOOK_SECRET"];
+
 /// The variables that the workload's program takes, as `--help` says.
 fn taken(workload: Workload) -> BTreeSet<String> {
     let output = Command::new(workload.program()).args(workload.args()).arg("--help").output().expect("help");
@@ -75,14 +79,17 @@ fn every_namespace_is_served_by_somebody() {
 }
 
 #[test]
-fn the_example_names_every_key_that_pods_ask_for_and_gives_none_a_value() {
+fn pods_wait_for_their_secrets_and_the_example_names_them_all_without_a_value() {
     let example = |name: &str| {
         let mut secrets = MANIFESTS.examples["secrets.yaml"].iter();
         secrets.find(|secret| secret["metadata"]["name"] == name).unwrap_or_else(|| panic!("no Secret {name}"))
     };
     for (_, overlay) in worlds() {
         for workload in overlay.workloads() {
-            for source in overlay.environment(workload).values() {
+            for (variable, source) in &overlay.environment(workload) {
+                if let Source::Secret { is_optional, .. } = source {
+                    assert_eq!(*is_optional, DISPENSABLE.contains(&variable.as_str()), "{variable}");
+                }
                 match source {
                     // The operator of PostgreSQL makes this one.
                     Source::Secret { name, key, .. } if name == "convene-postgres-app" => assert_eq!(key, "uri"),
