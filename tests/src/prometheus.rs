@@ -61,9 +61,9 @@ impl Prometheus {
         )
         .expect("prometheus, which deploy/test installs");
         let prometheus = Self { address, _process: process, _folder: folder };
-        let expected = stack.gateways.len() + stack.workers.len() + 1;
+        let expected = (stack.gateways.len() + stack.workers.len() + 1).to_string();
         let up = eventually!(prometheus.try_query("sum(up)").await, |answer| {
-            answer.as_ref().is_ok_and(|series| series.iter().any(|series| series["value"][1] == expected.to_string()))
+            answer.as_ref().is_ok_and(|series| series.iter().any(|series| series["value"][1] == expected.as_str()))
         });
         up.expect("all of them");
         prometheus
