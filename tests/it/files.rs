@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use harness::{eventually, process::Guarded};
+use harness::{eventually, process::Guarded, token::JWT_SECRET};
 use tokio::process::Command;
 
 /// How many files a process may have open now, and at most.
@@ -15,13 +15,15 @@ fn limits(process: u32) -> Option<(String, String)> {
 #[tokio::test]
 async fn a_gateway_may_open_all_the_files_that_the_system_allows_however_few_it_begins_with() {
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", "ulimit -Sn 100 && exec \"$@\"", "few", env!("CARGO_BIN_EXE_gateway-pod")]).args([
-        "--listen=127.0.0.1:0",
-        "--management-listen=127.0.0.1:0",
-        "--nats-url=nats://127.0.0.1:1",
-        "--redis-url=redis://127.0.0.1:1",
-        "--jwt-secret=secret",
-    ]);
+    command
+        .args(["-c", "ulimit -Sn 100 && exec \"$@\"", "few", env!("CARGO_BIN_EXE_gateway-pod")])
+        .args([
+            "--listen=127.0.0.1:0",
+            "--management-listen=127.0.0.1:0",
+            "--nats-url=nats://127.0.0.1:1",
+            "--redis-url=redis://127.0.0.1:1",
+        ])
+        .arg(format!("--jwt-secret={JWT_SECRET}"));
     let gateway = Guarded::spawn(&mut command).expect("it starts");
     let (_, most) = limits(gateway.id()).expect("limits");
     assert_ne!(most, "100");
