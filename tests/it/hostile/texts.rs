@@ -57,7 +57,8 @@ fn holds(value: &Value, field: &str, text: &str) -> bool {
 
 async fn rows(stack: &Stack) -> Vec<(String, i64)> {
     sqlx::query_as(
-        "SELECT t.table_name::text, (xpath('/row/c/text()', query_to_xml('SELECT count(*) AS c FROM ' || t.table_name, false, true, '')))[1]::text::bigint
+        "SELECT t.table_name::text, (xpath('/row/c/text()', query_to_xml('SELECT count(*) AS c FROM ' || t.table_name
+                || CASE t.table_name WHEN 'networks' THEN ' WHERE id NOT LIKE ''canary:%''' ELSE '' END, false, true, '')))[1]::text::bigint
          FROM information_schema.tables t
          WHERE t.table_schema = 'public' AND t.table_name IN ('users', 'members', 'rooms', 'props', 'groups', 'communities', 'networks')
          ORDER BY 1",
