@@ -88,7 +88,7 @@ async fn tell_heads(chaos: Chaos, truth: Truth) {
         sleep(Duration::from_secs(1)).await;
         let (epoch, head) = truth.head();
         let heads = vec![Head { network: NETWORK.to_owned(), epoch, head }];
-        chaos.send(Subject::heads(PARTITION), &Heads { heads });
+        chaos.send(&Subject::heads(PARTITION), &Heads { heads });
     }
 }
 
@@ -139,9 +139,9 @@ impl Model {
     fn relay(&mut self) {
         let count = self.random.random_range(1..5);
         let (epoch, from, events) = self.truth.append(count, &mut self.random);
-        let bodies = events.iter().filter(|_| self.random.random_bool(0.9)).map(|event| event.placed()).collect();
+        let bodies = events.iter().filter(|_| self.random.random_bool(0.9)).map(truth::Logged::placed).collect();
         self.chaos.send(
-            Subject::deliver(POD),
+            &Subject::deliver(POD),
             &Deliver { network: NETWORK.to_owned(), epoch: epoch.clone(), events: bodies },
         );
         let at = self.random.random_range(0..=events.len());
@@ -150,7 +150,7 @@ impl Model {
             if !part.is_empty() {
                 let recipients = part.iter().map(|event| event.recipients.clone()).collect();
                 let moved = Moved { epoch: epoch.clone(), from, to: from + part.len() as u64, recipients };
-                self.chaos.send(Subject::events(NETWORK), &moved);
+                self.chaos.send(&Subject::events(NETWORK), &moved);
             }
         }
     }
@@ -167,7 +167,7 @@ impl Model {
             _ => Some(crate::transport::event_id("e0", head)),
         };
         let seed = self.random.random();
-        let client = Client::connect(id, user, last_event_id, seed, self);
+        let client = Client::connect(id, user, last_event_id.as_deref(), seed, self);
         self.clients.push(client);
     }
 

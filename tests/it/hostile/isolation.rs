@@ -147,7 +147,7 @@ fn comparable(mut answer: Value, named: &Ids) -> Value {
                     match (name.as_str(), &*field) {
                         ("created" | "updated", Value::String(_)) => *field = json!("just now"),
                         ("id" | "meetingId", Value::String(id)) if Uuid::parse_str(id).is_ok() => {
-                            *field = json!("an id")
+                            *field = json!("an id");
                         }
                         _ => blur(field),
                     }

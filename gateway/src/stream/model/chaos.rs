@@ -109,7 +109,7 @@ impl Chaos {
     }
 
     /// Sends a message from somewhere else to the pod; who knows whether it comes, and when.
-    pub(super) fn send(&self, subject: Subject, message: &impl serde::Serialize) {
+    pub(super) fn send(&self, subject: &Subject, message: &impl serde::Serialize) {
         let payload = Bytes::from(serde_json::to_vec(message).expect("JSON"));
         let mut ways = Vec::new();
         {

@@ -51,7 +51,7 @@ impl Client {
     pub(super) fn connect(
         id: u64,
         user: &'static str,
-        last_event_id: Option<String>,
+        last_event_id: Option<&str>,
         seed: u64,
         Model { truth, streams, haste, .. }: &Model,
     ) -> Self {
@@ -61,7 +61,7 @@ impl Client {
         let is_narrow = random.random_bool(0.3);
         let room = if is_narrow { NARROW } else { 1 << 20 };
         let socket = Arc::new(Socket::new(id, session, id, epoch.as_str().into(), 0, &Plain, room));
-        let start = Start::new(last_event_id.as_deref(), &epoch, head);
+        let start = Start::new(last_event_id, &epoch, head);
         let received =
             Received { cursor: start.cursor, resync_at: None, ended: None, trace: format!("{user} {start:?}") };
         let received = Arc::new(Mutex::new(received));
@@ -74,7 +74,7 @@ impl Client {
                 sleep(admission).await;
                 let member = streams.join(&socket, PARTITION, head);
                 catch_up(&member, start, head).await;
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         });
         let reader =
