@@ -21,19 +21,20 @@ async fn crowd_in(stack: &Stack, session: &Value, count: usize) -> Vec<String> {
 
 /// How often each was told after a position.
 async fn told_after(stack: &Stack, position: i64) -> BTreeMap<String, i64> {
-    let told: Vec<(String, i64)> =
-        sqlx::query_as("SELECT user_id, count(*) FROM event_recipients WHERE position > $1 GROUP BY user_id")
-            .bind(position)
-            .fetch_all(&mut stack.database().await)
-            .await
-            .expect("who was told");
+    let told: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT user_id, count(*) FROM event_recipients WHERE network_id = 'demo' AND position > $1 GROUP BY user_id",
+    )
+    .bind(position)
+    .fetch_all(&mut stack.database().await)
+    .await
+    .expect("who was told");
     told.into_iter().collect()
 }
 
 /// Those who were told after a position what does not list them, in order; and how many texts there were.
 async fn unlisted_after(stack: &Stack, position: i64) -> (BTreeSet<String>, usize) {
     let told: Vec<(Vec<String>, String)> =
-        sqlx::query_as("SELECT recipients, payload FROM event_log WHERE position > $1")
+        sqlx::query_as("SELECT recipients, payload FROM event_log WHERE network_id = 'demo' AND position > $1")
             .bind(position)
             .fetch_all(&mut stack.database().await)
             .await
@@ -50,7 +51,7 @@ async fn unlisted_after(stack: &Stack, position: i64) -> (BTreeSet<String>, usiz
 }
 
 async fn head(stack: &Stack) -> i64 {
-    count(stack, "SELECT coalesce(max(position), 0) FROM event_log").await
+    count(stack, "SELECT coalesce(max(position), 0) FROM event_log WHERE network_id = 'demo'").await
 }
 
 #[tokio::test]
@@ -80,8 +81,8 @@ async fn s11_among_thousands_each_is_shown_himself_whatever_he_is_told_by() {
     let more_than_once: Vec<_> = told.iter().filter(|(_, times)| **times != 1).collect();
     assert_eq!(more_than_once, [(&"dave".to_owned(), &2)]);
     let at_once: BTreeSet<String> = sqlx::query_scalar(
-        "SELECT user_id FROM event_recipients WHERE position <= (
-             SELECT min(position) - 1 FROM event_recipients WHERE position > $1 AND user_id = 'c00000') AND position > $1",
+        "SELECT user_id FROM event_recipients WHERE network_id = 'demo' AND position <= (
+             SELECT min(position) - 1 FROM event_recipients WHERE network_id = 'demo' AND position > $1 AND user_id = 'c00000') AND position > $1",
     )
     .bind(before)
     .fetch_all(&mut stack.database().await)

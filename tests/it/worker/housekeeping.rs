@@ -53,9 +53,10 @@ async fn left(database: &mut PgConnection) -> (i64, i64) {
     let (events, span, addressed, answers): (i64, i64, i64, i64) = sqlx::query_as(
         "SELECT count(*), coalesce(max(position) - min(position) + 1, 0)::bigint,
                 (SELECT count(*) FROM event_recipients r
-                 JOIN event_log l ON l.network_id = r.network_id AND l.position = r.position),
+                 JOIN event_log l ON l.network_id = r.network_id AND l.position = r.position
+                 WHERE r.network_id = 'demo'),
                 (SELECT count(*) FROM done_requests)
-         FROM event_log",
+         FROM event_log WHERE network_id = 'demo'",
     )
     .fetch_one(database)
     .await
@@ -245,7 +246,11 @@ async fn killed_in_the_middle(rows: i32) {
         assert!(tokio::time::Instant::now() < deadline, "{:?}", left(&mut database).await);
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    assert_eq!(number(&mut database, "SELECT max(position) FROM event_log").await, whole, "I4");
+    assert_eq!(
+        number(&mut database, "SELECT max(position) FROM event_log WHERE network_id = 'demo'").await,
+        whole,
+        "I4"
+    );
 }
 
 #[tokio::test]

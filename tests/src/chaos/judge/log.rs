@@ -45,7 +45,9 @@ impl Log {
         let mut log = Self { epochs: networks.into_iter().collect(), ..Self::default() };
         let mut before = (String::new(), 0);
         let mut rows = sqlx::query_as::<_, LogRow>(
-            "SELECT network_id, position, moved_at, name, recipients, payload FROM event_log ORDER BY network_id, position",
+            // What gateways send themselves is kept for a minute only.
+            "SELECT network_id, position, moved_at, name, recipients, payload FROM event_log
+             WHERE network_id NOT LIKE 'canary:%' ORDER BY network_id, position",
         )
         .fetch(&mut *database);
         while let Some(row) = rows.try_next().await.expect("the log") {
