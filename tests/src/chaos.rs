@@ -31,7 +31,13 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 pub use self::report::Report;
-use self::{hand::Hand, judge::judge, lane::Lane, ledger::Ledger, session::Session, tally::Tally,
+use self::{
+    hand::Hand,
+    judge::judge,
+    lane::Lane,
+    ledger::Ledger,
+    session::Session,
+    tally::Tally,
     world::{PATIENCE, World},
 };
 
