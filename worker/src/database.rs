@@ -33,7 +33,7 @@ pub(crate) fn options(url: &DatabaseUrl, name: &str) -> anyhow::Result<PgConnect
 /// The database's. Whoever hangs up before any greeting, as a balancer does that has lost its server, is to sqlx a peer that
 /// speaks something else; here it is a connection that was aborted.
 pub(crate) async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
-    PgConnection::connect_with(options).await.map_err(|error| match error {
+    Box::pin(PgConnection::connect_with(options)).await.map_err(|error| match error {
         sqlx::Error::Protocol(what) => io::Error::new(io::ErrorKind::ConnectionAborted, what).into(),
         error => error,
     })
