@@ -243,6 +243,8 @@ async fn v1_what_is_of_another_network_is_what_does_not_exist() {
         .worker_arg("--log-format=json")
         .gateway_arg("--rate-limit=100000")
         .gateway_arg("--rate-burst=100000")
+        // Those who are not asked anything for a while do not read pings.
+        .gateway_arg("--ping-interval=1h")
         .start()
         .await;
     stack.import_all(&lines()).await;
