@@ -23,7 +23,7 @@ use crate::{
 pub struct Context {
     /// Connections to PostgreSQL, for requests and what is done in their manner.
     pub(crate) pool: Pool,
-    /// Connections to PostgreSQL, for what runs beside them.
+    /// The connection to PostgreSQL of what runs beside them.
     pub(crate) background: Pool,
     /// The bus.
     pub bus: Bus,

@@ -12,8 +12,9 @@ const SOCKET_BYTES: u64 = (8 + 4) * 1024;
 /// Of a gateway without sockets.
 const PROCESS_BYTES: u64 = 32 * 1024 * 1024;
 
-/// Connections of a worker beside its pool: the relay's session, and the one that looks whether the database is well.
-const BESIDE_THE_POOL: u64 = 2;
+/// Connections of a worker beside its pool: the relay's session, housekeeping's, and the one that looks whether the database
+/// is well.
+const BESIDE_THE_POOL: u64 = 3;
 
 /// Connections that PostgreSQL keeps for replicas and superusers.
 const RESERVED: u64 = 50;

@@ -1,4 +1,4 @@
-//! The connections of a worker's requests, and a few more for what runs beside them.
+//! The connections of a worker's requests, and one more for what runs beside them.
 //!
 //! Requests take the connection that was given back last: its server process is awake and has its plans and pages at hand.
 //! sqlx's own pool takes the one that rested longest, and asks the server once more before anything is given back: a
@@ -41,8 +41,9 @@ const LONGEST_REST: Duration = Duration::from_secs(10 * 60);
 /// A connection that is older is made anew: the memory of its server process only grows.
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
 
-/// So many connections has what runs beside the requests: it waits for none of theirs, nor they for its.
-const BACKGROUND: usize = 2;
+/// So many connections has what runs beside the requests, one thing after the other: it waits for none of theirs, nor they
+/// for its.
+const BACKGROUND: usize = 1;
 
 /// More connections than four for each core lose (measured), fewer than eight leave nothing to overlap.
 pub(crate) fn pool_size() -> usize {
@@ -93,7 +94,7 @@ pub(crate) fn pool(url: &DatabaseUrl, name: &str) -> anyhow::Result<Pool> {
     of_size(pool_size(), url, name)
 }
 
-/// The connections of what runs beside the requests, a few.
+/// The connection of what runs beside the requests.
 ///
 /// # Errors
 /// The address makes no sense.
