@@ -272,12 +272,14 @@ async fn what_cannot_be_removed_keeps_nothing_else_from_being_removed() {
     execute(
         &mut database,
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
-         CREATE TRIGGER refuse AFTER DELETE ON event_log EXECUTE FUNCTION refuse();",
+         CREATE TRIGGER refuse AFTER DELETE ON event_log EXECUTE FUNCTION refuse();
+         INSERT INTO revoked_sessions (sid, revoked_at) VALUES ('old', now() - interval '31 days');",
     )
     .await;
     let pool = pool(&world.servers.database_url);
     pass(&pool, DAY).await.expect_err("events cannot be removed");
     assert_eq!(left(&mut database).await, (2000, 0));
+    assert_eq!(number(&mut database, "SELECT count(*) FROM revoked_sessions").await, 0);
 }
 
 /// Entries of a table's indexes that were read since its statistics began. Sessions count them at their end.
