@@ -168,7 +168,7 @@ async fn back(stack: &Stack, pair: usize, user: &str, round: u64, client: Client
     if let Some(last) = last {
         connect = connect.last_event_id(&last);
     }
-    let mut client = connect.open().await.expect("let in");
+    let mut client = connect.let_in().await;
     client.event("user_info").await;
     client
 }

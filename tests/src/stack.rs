@@ -225,7 +225,7 @@ impl Stack {
 
     /// A socket of the user in `demo`, whose `user_info` was taken.
     pub async fn client(&self, gateway: usize, user: &str) -> Client {
-        let mut client = self.connect(gateway, user).open().await.expect("the user is let in");
+        let mut client = self.connect(gateway, user).let_in().await;
         client.event("user_info").await;
         client
     }
