@@ -42,10 +42,11 @@ pub async fn measure(sockets: usize) -> Vec<String> {
     let record = crowd.finish().await;
     let in_order =
         record.told.iter().enumerate().all(|(n, told)| told.iter().copied().eq(1..=record.changed[n / GROUP]));
-    let other_codes = record.closed.iter().filter(|(_, code)| *code != Some(1012)).count();
+    let other_codes: Vec<Option<u16>> =
+        record.closed.iter().map(|(_, code)| *code).filter(|code| *code != Some(1012)).collect();
     lines.push(format!(
         "rolling: {} requests answered, {} sent again, {} failed, longest wait {:.1} s; {} upgrades refused, {} broken; \
-         {} events replayed, all in order once: {}; closed otherwise than with 1012: {other_codes}",
+         {} events replayed, all in order once: {}; closed otherwise than with 1012: {other_codes:?}",
         record.answered,
         record.sent_again,
         record.failed.len(),
