@@ -81,9 +81,7 @@ impl Proxy {
     }
 
     async fn new(url: &str, nats_seed: Option<u64>) -> Self {
-        let url: Url = url.parse().expect("a URL");
-        let host: Ipv4Addr = url.host_str().expect("a host").parse().expect("an address");
-        let server = SocketAddr::from((host, url.port().expect("a port")));
+        let server = server_of(url);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let (fault, cuts, lost) = (watch::Sender::default(), watch::Sender::default(), watch::Sender::default());
@@ -97,10 +95,7 @@ impl Proxy {
     /// # Panics
     /// When it is no URL with a host.
     pub fn url(&self, url: &str) -> String {
-        let mut url: Url = url.parse().expect("a URL");
-        url.set_ip_host(self.address.ip()).expect("it has a host");
-        url.set_port(Some(self.address.port())).expect("it has a host");
-        url.to_string()
+        at(self.address, url)
     }
 
     /// Breaks the way in this manner, and no other, until told otherwise.
@@ -139,6 +134,21 @@ struct Way {
     lost: watch::Sender<u64>,
     /// Of the next connection, where it speaks NATS.
     nats_seed: Option<u64>,
+}
+
+/// Where the server of this URL listens.
+fn server_of(url: &str) -> SocketAddr {
+    let url: Url = url.parse().expect("a URL");
+    let host: Ipv4Addr = url.host_str().expect("a host").parse().expect("an address");
+    SocketAddr::from((host, url.port().expect("a port")))
+}
+
+/// The same URL with another address.
+fn at(address: SocketAddr, url: &str) -> String {
+    let mut url: Url = url.parse().expect("a URL");
+    url.set_ip_host(address.ip()).expect("it has a host");
+    url.set_port(Some(address.port())).expect("it has a host");
+    url.to_string()
 }
 
 async fn accept(listener: TcpListener, mut way: Way) {

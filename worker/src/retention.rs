@@ -49,45 +49,40 @@ const MOST_BYTES: i64 = 1024 * 1024;
 /// The pause after a transaction is as long as it took, but no longer than this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-const ANSWERS: &str = "WITH old AS (
-     SELECT ctid AS place, done_at AS at FROM done_requests
-     WHERE done_at >= $3 AND done_at < now() - make_interval(secs => $1)
-     ORDER BY done_at LIMIT $2
-     FOR UPDATE SKIP LOCKED
- ), gone AS (
-     DELETE FROM done_requests WHERE ctid = ANY (ARRAY(SELECT place FROM old)) RETURNING 1
- )
- SELECT max(at), count(*), (SELECT count(*) FROM gone) FROM old";
+/// Removes the rows of a table by age: `$1` seconds old, at most `$2` of them, from the time `$3` on. Says how far it came, how
+/// many it saw and how many are gone.
+macro_rules! remove_older {
+    ($table:literal, $at:literal) => {
+        concat!(
+            "WITH old AS (
+                 SELECT ctid AS place, ",
+            $at,
+            " AS at FROM ",
+            $table,
+            "
+                 WHERE ",
+            $at,
+            " >= $3 AND ",
+            $at,
+            " < now() - make_interval(secs => $1)
+                 ORDER BY ",
+            $at,
+            " LIMIT $2
+                 FOR UPDATE SKIP LOCKED
+             ), gone AS (
+                 DELETE FROM ",
+            $table,
+            " WHERE ctid = ANY (ARRAY(SELECT place FROM old)) RETURNING 1
+             )
+             SELECT max(at), count(*), (SELECT count(*) FROM gone) FROM old"
+        )
+    };
+}
 
-const REVOKED_SESSIONS: &str = "WITH old AS (
-     SELECT ctid AS place, revoked_at AS at FROM revoked_sessions
-     WHERE revoked_at >= $3 AND revoked_at < now() - make_interval(secs => $1)
-     ORDER BY revoked_at LIMIT $2
-     FOR UPDATE SKIP LOCKED
- ), gone AS (
-     DELETE FROM revoked_sessions WHERE ctid = ANY (ARRAY(SELECT place FROM old)) RETURNING 1
- )
- SELECT max(at), count(*), (SELECT count(*) FROM gone) FROM old";
-
-const INVITATIONS: &str = "WITH old AS (
-     SELECT ctid AS place, expires_at AS at FROM social_outsiders
-     WHERE expires_at >= $3 AND expires_at < now() - make_interval(secs => $1)
-     ORDER BY expires_at LIMIT $2
-     FOR UPDATE SKIP LOCKED
- ), gone AS (
-     DELETE FROM social_outsiders WHERE ctid = ANY (ARRAY(SELECT place FROM old)) RETURNING 1
- )
- SELECT max(at), count(*), (SELECT count(*) FROM gone) FROM old";
-
-const INVITED_LATELY: &str = "WITH old AS (
-     SELECT ctid AS place, last_at AS at FROM social_inviters
-     WHERE last_at >= $3 AND last_at < now() - make_interval(secs => $1)
-     ORDER BY last_at LIMIT $2
-     FOR UPDATE SKIP LOCKED
- ), gone AS (
-     DELETE FROM social_inviters WHERE ctid = ANY (ARRAY(SELECT place FROM old)) RETURNING 1
- )
- SELECT max(at), count(*), (SELECT count(*) FROM gone) FROM old";
+const ANSWERS: &str = remove_older!("done_requests", "done_at");
+const REVOKED_SESSIONS: &str = remove_older!("revoked_sessions", "revoked_at");
+const INVITATIONS: &str = remove_older!("social_outsiders", "expires_at");
+const INVITED_LATELY: &str = remove_older!("social_inviters", "last_at");
 
 /// How long things are kept.
 #[derive(Clone, Copy, Debug)]

@@ -8,13 +8,14 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use reqwest::Url;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy},
     net::{TcpListener, TcpStream, tcp},
     sync::watch,
     task::{AbortHandle, JoinSet},
 };
+
+use super::{at, server_of};
 
 /// A proxy. Everything that goes through it ends when it is dropped.
 #[derive(Debug)]
@@ -60,9 +61,7 @@ impl NatsProxy {
     /// # Panics
     /// When the URL names no port of an IPv4 address.
     pub async fn before(url: &str) -> Self {
-        let url: Url = url.parse().expect("a URL");
-        let host: Ipv4Addr = url.host_str().expect("a host").parse().expect("an address");
-        let server = SocketAddr::from((host, url.port().expect("a port")));
+        let server = server_of(url);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared::default());
@@ -75,10 +74,7 @@ impl NatsProxy {
     /// # Panics
     /// When it is no URL with a host.
     pub fn url(&self, url: &str) -> String {
-        let mut url: Url = url.parse().expect("a URL");
-        url.set_ip_host(self.address.ip()).expect("it has a host");
-        url.set_port(Some(self.address.port())).expect("it has a host");
-        url.to_string()
+        at(self.address, url)
     }
 
     /// Makes the server forget the subscriptions whose subjects begin so. Whoever made them hears nothing of it.
