@@ -234,7 +234,7 @@ impl Perch {
             match self.socket.outbox.take() {
                 Next::Frame(frame) => {
                     // What is no canary tells that some were missed: the next one counts.
-                    let Ok(Frame { event_id, data }) = serde_json::from_str(&frame) else { continue };
+                    let Ok(Frame { event_id, data }) = serde_json::from_str(&frame.text) else { continue };
                     if data.number == number
                         && let Some((_, position)) = parse_event_id(&event_id)
                     {

@@ -8,6 +8,7 @@
 //! | `max-frame-bytes`, `request-timeout` | 262144, 10s | a frame, a request |
 //! | `rate-limit`, `rate-burst`, `max-in-flight` | 50, 100, 32 | a socket's requests |
 //! | `max-connections`, `max-outbox-bytes` | 50000, 1048576 | the pod's sockets, a socket's queue |
+//! | `trace-sample-ratio` | 1 | 0 to 1: of so many requests a trace is kept, where `otlp-endpoint` is set |
 //! | `ping-interval`, `max-connection-age` | 25s, off | a silent socket, an old one |
 
 use std::{fmt, num::NonZeroU32, path::PathBuf, str::FromStr, time::Duration};
@@ -38,6 +39,10 @@ pub struct Config {
     /// Clients that say they are older are refused with 426
     #[arg(long, env = "CONVENE_MIN_CLIENT_VERSION", hide_env_values = true)]
     pub min_client_version: Option<semver::Version>,
+
+    /// Of which part of the requests a trace is kept, 0 to 1, when traces are sent
+    #[arg(long, env = "CONVENE_TRACE_SAMPLE_RATIO", hide_env_values = true, default_value = "1", value_parser = ratio)]
+    pub trace_sample_ratio: f64,
 
     /// Largest frame that a client may send, in bytes
     #[arg(long, env = "CONVENE_MAX_FRAME_BYTES", hide_env_values = true, default_value = "262144", value_parser = frame_bytes)]
@@ -130,6 +135,13 @@ fn frame_bytes(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(bytes) if (1024..=MOST).contains(&bytes) => Ok(bytes),
         _ => Err(format!("not a number from 1024 to {MOST}")),
+    }
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
+        _ => Err("not a number from 0 to 1".to_owned()),
     }
 }
 

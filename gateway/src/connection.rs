@@ -18,7 +18,7 @@ use crate::{
     dispatch::{answer_error, dispatch, version_not_supported},
     hub::Socket,
     limits::{Abusive, Limits},
-    outbox::{Ending, Next},
+    outbox::{Ending, Frame, Next},
     stream::{Start, catch_up},
     transport::{Incoming, event_id},
     wire,
@@ -239,7 +239,7 @@ impl Writer {
     async fn run(&mut self) -> Ended {
         loop {
             let written = match self.socket.outbox.take() {
-                Next::Frame(frame) => self.write(Message::Text(frame)).await,
+                Next::Frame(frame) => self.write_frame(frame).await,
                 Next::Ping => self.write(self.socket.protocol.ping()).await,
                 Next::Pong(said) => self.write(Message::Pong(said)).await,
                 Next::Empty => {
@@ -275,6 +275,11 @@ impl Writer {
         }
     }
 
+    /// As [`Writer::write`]; the frame is let go of when it was written.
+    async fn write_frame(&mut self, frame: Frame) -> io::Result<()> {
+        self.write(Message::Text(frame.text.clone())).await
+    }
+
     /// Waits for the requests in flight and writes what is queued.
     async fn finish(&mut self) -> io::Result<()> {
         let socket = self.socket.clone();
@@ -282,7 +287,7 @@ impl Writer {
         let mut is_answered = false;
         loop {
             match socket.outbox.take() {
-                Next::Frame(frame) => self.write(Message::Text(frame)).await?,
+                Next::Frame(frame) => self.write_frame(frame).await?,
                 Next::Ping => (),
                 Next::Pong(said) => self.write(Message::Pong(said)).await?,
                 Next::End(Ending::Now(_)) => return Ok(()),

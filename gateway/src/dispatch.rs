@@ -6,8 +6,10 @@ use metrics::{counter, histogram};
 use shared::{
     api::{self, Code, Error},
     bus::Subject,
+    telemetry::{self, TRACE_ONLY},
 };
 use tokio::time::Instant;
+use tracing::{Instrument as _, field::Empty, info_span};
 
 use crate::{
     hub::{InFlight, Socket},
@@ -15,8 +17,24 @@ use crate::{
     workers::{Workers, code_of},
 };
 
-/// Passes a request on and queues its answer. `in_flight` is given back afterwards.
+/// Passes a request on and queues its answer. `in_flight` is given back afterwards. A trace of the request begins here.
 pub async fn dispatch(workers: Workers, socket: Arc<Socket>, request: Request, in_flight: InFlight) {
+    let span = info_span!(
+        target: TRACE_ONLY,
+        "request",
+        otel.name = request.tag.endpoint.as_deref().filter(|endpoint| route(endpoint).is_ok()).unwrap_or("no such endpoint"),
+        otel.kind = "server",
+        convene.network = socket.session.network,
+        event_id = request.event_id,
+        code = Empty,
+        otel.status_code = Empty
+    );
+    let code = pass_on(workers, socket, request, in_flight).instrument(span.clone()).await;
+    telemetry::record_code(&span, code);
+}
+
+/// Returns what the request was answered with; 0 is a good answer.
+async fn pass_on(workers: Workers, socket: Arc<Socket>, request: Request, in_flight: InFlight) -> u16 {
     let begun = Instant::now();
     // What is waited for is the answer: the data is not kept meanwhile.
     let Request { tag, event_id, data } = request;
@@ -39,9 +57,10 @@ pub async fn dispatch(workers: Workers, socket: Arc<Socket>, request: Request, i
         }
     };
     drop(in_flight);
-    let code = code.map_or(0, Code::number).to_string();
-    counter!("convene_requests_total", "namespace" => namespace, "code" => code).increment(1);
+    let code = code.map_or(0, Code::number);
+    counter!("convene_requests_total", "namespace" => namespace, "code" => code.to_string()).increment(1);
     histogram!("convene_request_seconds", "namespace" => namespace).record(begun.elapsed().as_secs_f64());
+    code
 }
 
 /// Answers a request, or a frame that could not be understood, with an error.

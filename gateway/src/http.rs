@@ -4,14 +4,19 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{Query, RawQuery, State, ws::rejection::WebSocketUpgradeRejection},
+    extract::{MatchedPath, Query, RawQuery, Request, State, ws::rejection::WebSocketUpgradeRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
 };
 use metrics::counter;
-use shared::api::{self, Code, Error};
+use shared::{
+    api::{self, Code, Error},
+    telemetry::{self, TRACE_ONLY},
+};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, field::Empty, info_span};
 
 use crate::{
     Gateway,
@@ -26,8 +31,24 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
     Router::new()
         .route("/ws", get(web_socket))
         .route("/api/v0/resource/sessionInvitation/{session_id}", get(download::invitation))
+        .layer(middleware::from_fn(traced))
         .fallback(not_found)
         .with_state(gateway)
+}
+
+/// A trace of a request of somebody's who has no socket yet; of an upgrade it ends with the answer.
+async fn traced(route: MatchedPath, request: Request, next: Next) -> Response {
+    let span = info_span!(
+        target: TRACE_ONLY,
+        "http",
+        otel.name = format!("{} {}", request.method(), route.as_str()),
+        otel.kind = "server",
+        code = Empty,
+        otel.status_code = Empty
+    );
+    let response = next.run(request).instrument(span.clone()).await;
+    telemetry::record_code(&span, response.status().as_u16());
+    response
 }
 
 async fn web_socket(
@@ -52,7 +73,8 @@ async fn web_socket(
     // Dropped with this future, when the connection breaks before its answer.
     let given_up = CancellationToken::new();
     let _waiting = given_up.clone().drop_guard();
-    let admission = tokio::spawn(admit(gateway.clone(), verified, hello, &Plain, given_up));
+    let admission = admit(gateway.clone(), verified, hello, &Plain, given_up).in_current_span();
+    let admission = tokio::spawn(admission);
     let admitted = admission.await.map_err(|_| Refusal::Unavailable("the pod is stopping"))??;
     let most = gateway.config.max_frame_bytes;
     Ok(upgrade.accept(most, move |reader, writer| connection::run(reader, writer, gateway, admitted)))

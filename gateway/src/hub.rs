@@ -18,7 +18,7 @@ use shared::{
 use tokio::sync::Notify;
 
 use crate::{
-    outbox::{Ending, Outbox},
+    outbox::{Ending, Frame, Outbox},
     transport::{Protocol, PushedEvent},
 };
 
@@ -68,7 +68,7 @@ impl Socket {
     pub fn push_events<'a>(&self, events: impl IntoIterator<Item = &'a Arc<PushedEvent>>) {
         self.outbox.push(events.into_iter().map(|event| {
             counter!("convene_events_delivered_total").increment(1);
-            self.protocol.event(event)
+            Frame::traced(self.protocol.event(event), event.delivery(self.id))
         }));
     }
 

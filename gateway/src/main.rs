@@ -11,7 +11,7 @@ use shared::{
     lifecycle::{self, Shutdown},
     metrics::Metrics,
     presence::{BEAT, redis::Redis},
-    probe::Probe,
+    probe::{LogChange, Probe},
     telemetry,
 };
 use tokio::net::TcpListener;
@@ -47,6 +47,13 @@ enum Instead {
         #[command(flatten)]
         probe: Probe,
     },
+    /// Shows what the gateway on this machine logs, or changes it until it ends
+    Log {
+        #[command(flatten)]
+        management: Management,
+        #[command(flatten)]
+        change: LogChange,
+    },
 }
 
 impl Program for Settings {
@@ -59,6 +66,7 @@ async fn main() -> ExitCode {
     let outcome = match shared::config::parse() {
         Task::<Settings>::Serve(settings) => run(*settings).await,
         Task::Instead(Instead::Health { management, probe }) => probe.ask(management.management_listen).await,
+        Task::Instead(Instead::Log { management, change }) => change.make(management.management_listen).await,
     };
     lifecycle::exit_code(Settings::NAME, outcome)
 }
@@ -68,7 +76,8 @@ async fn run(mut settings: Settings) -> Result<()> {
     settings.config.check()?;
     let pod = shared::config::pod_name(&settings.config.common);
     settings.config.common.pod_name = Some(pod.clone());
-    let _telemetry = telemetry::init("convene-gateway", &pod, telemetry::DEFAULT_FILTER, &settings.config.common)?;
+    let Config { common, trace_sample_ratio, .. } = &settings.config;
+    let _telemetry = telemetry::init("convene-gateway", &pod, telemetry::DEFAULT_FILTER, common, *trace_sample_ratio)?;
     let shutdown = Shutdown::on_signals()?;
     let listeners = Listeners {
         public: bind(settings.listen).await?,

@@ -1,4 +1,4 @@
-//! The management listener: health and metrics; administration is `admin`.
+//! The management listener: health, metrics, what is logged; administration is `admin`.
 
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/livez", get(live))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .merge(shared::telemetry::control::router())
         .nest("/admin", admin::router(&gateway))
         .with_state(gateway)
 }

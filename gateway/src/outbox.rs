@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use metrics::gauge;
-use shared::api::Close;
+use shared::{api::Close, telemetry::Hop};
 use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -24,11 +24,46 @@ pub enum Ending {
     Now(Close),
 }
 
+/// A message to be written.
+#[derive(Debug)]
+pub struct Frame {
+    /// What is written.
+    pub text: Utf8Bytes,
+    /// Its delivery, when a trace is kept of it: over when the frame is dropped, which is when it was written.
+    delivery: Option<Box<Hop>>,
+}
+
+impl Frame {
+    /// A frame whose way is traced.
+    pub fn traced(text: Utf8Bytes, delivery: Option<Hop>) -> Self {
+        Self { text, delivery: delivery.map(Box::new) }
+    }
+
+    fn len(&self) -> usize {
+        self.text.len()
+    }
+}
+
+/// Frames are equal that say the same.
+impl PartialEq for Frame {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Frame {}
+
+impl From<Utf8Bytes> for Frame {
+    fn from(text: Utf8Bytes) -> Self {
+        Self { text, delivery: None }
+    }
+}
+
 /// What the writer does next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
     /// Write this.
-    Frame(Utf8Bytes),
+    Frame(Frame),
     /// Ask the client for a sign of life.
     Ping,
     /// Answer the client's ping, which said this.
@@ -52,7 +87,7 @@ pub struct Outbox {
 
 #[derive(Debug, Default)]
 struct Queue {
-    frames: VecDeque<Utf8Bytes>,
+    frames: VecDeque<Frame>,
     bytes: usize,
     is_ping_due: bool,
     /// The newest ping of the client. Older ones need no answer (RFC 6455, 5.5.3), so any number of them takes one place.
@@ -68,9 +103,9 @@ impl Outbox {
 
     /// Queues frames in this order. When one does not fit, the socket ends with [`Close::SlowConsumer`]: a queue that skipped
     /// would break the order that events promise. Frames for a socket that is ending at once are dropped.
-    pub fn push(&self, frames: impl IntoIterator<Item = Utf8Bytes>) {
+    pub fn push(&self, frames: impl IntoIterator<Item = impl Into<Frame>>) {
         let mut queue = self.lock();
-        for frame in frames {
+        for frame in frames.into_iter().map(Into::into) {
             if matches!(queue.ending, Some(Ending::Now(_))) {
                 return;
             }
@@ -206,7 +241,11 @@ impl Queue {
 
     fn forget(&mut self) {
         gauge!("convene_outbox_bytes").decrement(self.bytes as f64);
-        self.frames = VecDeque::new();
+        for Frame { delivery, .. } in std::mem::take(&mut self.frames) {
+            if let Some(delivery) = delivery {
+                delivery.fail("the socket ended first");
+            }
+        }
         self.bytes = 0;
     }
 }
@@ -221,6 +260,10 @@ impl Drop for Queue {
 mod tests {
     use super::*;
 
+    fn text(text: &'static str) -> Frame {
+        Utf8Bytes::from_static(text).into()
+    }
+
     fn frame(bytes: usize) -> Utf8Bytes {
         "x".repeat(bytes).into()
     }
@@ -228,10 +271,10 @@ mod tests {
     #[test]
     fn frames_come_out_in_the_order_in_which_they_were_pushed() {
         let outbox = Outbox::new(100);
-        outbox.push(["a".into(), "b".into()]);
-        outbox.push(["c".into()]);
+        outbox.push([text("a"), text("b")]);
+        outbox.push([text("c")]);
         let taken: Vec<Next> = (0..4).map(|_| outbox.take()).collect();
-        assert_eq!(taken, [Next::Frame("a".into()), Next::Frame("b".into()), Next::Frame("c".into()), Next::Empty]);
+        assert_eq!(taken, [Next::Frame(text("a")), Next::Frame(text("b")), Next::Frame(text("c")), Next::Empty]);
     }
 
     #[test]
@@ -247,16 +290,16 @@ mod tests {
     fn a_frame_over_the_limit_passes_through_an_empty_queue() {
         let outbox = Outbox::new(100);
         outbox.push([frame(500)]);
-        assert_eq!(outbox.take(), Next::Frame(frame(500)));
+        assert_eq!(outbox.take(), Next::Frame(frame(500).into()));
     }
 
     #[test]
     fn an_idle_ending_waits_for_the_queue_and_is_overtaken_by_one_at_once() {
         let outbox = Outbox::new(100);
-        outbox.push(["a".into()]);
+        outbox.push([text("a")]);
         outbox.end(Ending::WhenIdle(Close::GoingAway));
-        outbox.push(["b".into()]);
-        assert_eq!(outbox.take(), Next::Frame("a".into()));
+        outbox.push([text("b")]);
+        assert_eq!(outbox.take(), Next::Frame(text("a")));
         outbox.end(Ending::Now(Close::Replaced));
         outbox.end(Ending::Now(Close::Expired));
         assert_eq!(outbox.take(), Next::End(Ending::Now(Close::Replaced)));
@@ -308,10 +351,10 @@ mod tests {
     #[test]
     fn of_many_pings_the_newest_is_answered_before_what_is_queued() {
         let outbox = Outbox::new(100);
-        outbox.push(["a".into()]);
+        outbox.push([text("a")]);
         outbox.pong(Bytes::from_static(b"1"));
         outbox.pong(Bytes::from_static(b"2"));
         assert_eq!(outbox.take(), Next::Pong(Bytes::from_static(b"2")));
-        assert_eq!(outbox.take(), Next::Frame("a".into()));
+        assert_eq!(outbox.take(), Next::Frame(text("a")));
     }
 }

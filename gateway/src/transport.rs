@@ -5,13 +5,17 @@
 
 pub mod websocket;
 
-use std::sync::OnceLock;
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU32, Ordering},
+};
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use shared::{
     api::{Close, Error},
-    internal::Position,
+    internal::{EventBody, Position},
+    telemetry::{Attribute, Hop, SpanKind},
 };
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
@@ -74,12 +78,38 @@ pub struct PushedEvent {
     /// Its `data`.
     pub data: Box<RawValue>,
     plain: OnceLock<Utf8Bytes>,
+    trace: Option<Box<Trace>>,
+}
+
+/// Deliveries of one event on one pod of which each has a step of its own in the event's trace.
+const MOST_TRACED: u32 = 16;
+
+/// The trace of an event.
+#[derive(Debug)]
+struct Trace {
+    parent: String,
+    deliveries: AtomicU32,
 }
 
 impl PushedEvent {
     /// An event of that epoch and position.
-    pub fn new(epoch: &str, position: Position, name: String, data: Box<RawValue>) -> Self {
-        Self { position, id: event_id(epoch, position), name, data, plain: OnceLock::new() }
+    pub fn new(epoch: &str, position: Position, body: EventBody, trace_parent: Option<String>) -> Self {
+        let EventBody { name, data } = body;
+        let trace = trace_parent.map(|parent| Box::new(Trace { parent, deliveries: AtomicU32::new(0) }));
+        Self { position, id: event_id(epoch, position), name, data, plain: OnceLock::new(), trace }
+    }
+
+    /// Begins the event's way to a socket, when a trace is kept of it: of its first sockets on this pod.
+    pub fn delivery(&self, socket: u64) -> Option<Hop> {
+        let trace = self.trace.as_deref()?;
+        if trace.deliveries.fetch_add(1, Ordering::Relaxed) >= MOST_TRACED {
+            return None;
+        }
+        let attributes = [
+            Attribute::new("convene.event_id", self.id.clone()),
+            Attribute::new("convene.socket", socket.cast_signed()),
+        ];
+        Hop::begin(&trace.parent, format!("deliver {}", self.name), SpanKind::Consumer, attributes)
     }
 }
 

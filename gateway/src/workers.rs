@@ -6,8 +6,9 @@ use shared::{
     api::{Code, Error},
     bus::{Bus, BusError, HeaderName, Headers, Message, Subject},
     internal::{Call, InternalRequest, Session},
-    telemetry,
+    telemetry::{self, TRACE_ONLY},
 };
+use tracing::{Instrument as _, Span, field::Empty, info_span};
 
 /// Sends requests to whichever worker serves them.
 #[derive(Clone, Debug)]
@@ -76,14 +77,36 @@ impl Workers {
             sent_at_ms: chrono::Utc::now().timestamp_millis(),
             pod: self.pod.to_string(),
         };
-        let headers = call_headers(&call).map_err(|error| Error::new(Code::BadRequest, error.to_string()))?;
-        self.bus.request(subject, headers, payload, patience).await.map_err(|error| match error {
-            BusError::NoResponders => Error::new(Code::Unavailable, "nobody can serve this now"),
-            BusError::Away => Error::new(Code::Unavailable, "the bus is away"),
-            BusError::Timeout => Error::new(Code::DeadlineExceeded, "not answered in time"),
-            BusError::TooLarge => Error::new(Code::TooLarge, "the request is too large"),
-            BusError::BadHeader(_) => Error::new(Code::BadRequest, "the request can not be passed on"),
+        // What this pod asks of its own accord is no part of a trace.
+        let span = if telemetry::is_sampled() {
+            info_span!(
+                target: TRACE_ONLY,
+                "bus",
+                otel.name = %subject,
+                otel.kind = "client",
+                messaging.system = "nats",
+                otel.status_code = Empty
+            )
+        } else {
+            Span::none()
+        };
+        let headers =
+            span.in_scope(|| call_headers(&call)).map_err(|error| Error::new(Code::BadRequest, error.to_string()))?;
+        let answer = self.bus.request(subject, headers, payload, patience).instrument(span.clone()).await;
+        answer.map_err(|error| {
+            span.record("otel.status_code", "ERROR");
+            failed(&error)
         })
+    }
+}
+
+fn failed(error: &BusError) -> Error {
+    match error {
+        BusError::NoResponders => Error::new(Code::Unavailable, "nobody can serve this now"),
+        BusError::Away => Error::new(Code::Unavailable, "the bus is away"),
+        BusError::Timeout => Error::new(Code::DeadlineExceeded, "not answered in time"),
+        BusError::TooLarge => Error::new(Code::TooLarge, "the request is too large"),
+        BusError::BadHeader(_) => Error::new(Code::BadRequest, "the request can not be passed on"),
     }
 }
 

@@ -15,9 +15,9 @@
 //! | `convene_http_waiting` `{listener}` | connections that wait |
 //! | `convene_http_closed_total` `{listener,why}` | `slow`: the head was not there in time; `full`: too many waited; `old`: cut off |
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Router, serve::Listener};
+use axum::{Extension, Router, extract::ConnectInfo, middleware::AddExtension, serve::Listener};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -30,6 +30,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower_layer::Layer as _;
 
 /// The request line and the headers of a request have at most so many bytes, and what came with the last of them in one read.
 /// A session token has at most 16 KiB.
@@ -61,13 +62,15 @@ impl Limits {
     }
 }
 
+/// A router that knows who is connected.
+type Service = TowerToHyperService<AddExtension<Router, ConnectInfo<SocketAddr>>>;
+
 /// Serves until `stop`, and returns when what had been asked before is answered. Upgraded connections are not waited for.
 pub async fn serve(mut listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
-    let service = TowerToHyperService::new(router);
     let places = Arc::new(Semaphore::new(limits.waiting));
     let connections = TaskTracker::new();
     // Accepting again after an error is the listener's business.
-    while let Some((stream, _)) = stop.run_until_cancelled(Listener::accept(&mut listener)).await {
+    while let Some((stream, peer)) = stop.run_until_cancelled(Listener::accept(&mut listener)).await {
         let Ok(place) = places.clone().try_acquire_owned() else {
             closed(&limits, "full");
             continue;
@@ -75,7 +78,8 @@ pub async fn serve(mut listener: TcpListener, router: Router, limits: Limits, st
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection was lost as it was accepted");
         }
-        connections.spawn(converse(stream, service.clone(), limits, Waiting::new(place, limits), stop.clone()));
+        let service = TowerToHyperService::new(Extension(ConnectInfo(peer)).layer(router.clone()));
+        connections.spawn(converse(stream, service, limits, Waiting::new(place, limits), stop.clone()));
     }
     drop(listener);
     connections.close();
@@ -102,13 +106,7 @@ impl Drop for Waiting {
 }
 
 /// One connection, until it is upgraded or over.
-async fn converse(
-    stream: TcpStream,
-    service: TowerToHyperService<Router>,
-    limits: Limits,
-    _waiting: Waiting,
-    stop: CancellationToken,
-) {
+async fn converse(stream: TcpStream, service: Service, limits: Limits, _waiting: Waiting, stop: CancellationToken) {
     let mut protocol = http1::Builder::new();
     protocol.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(MAX_HEAD_BYTES);
     let mut connection = pin!(protocol.serve_connection(TokioIo::new(stream), service).with_upgrades());

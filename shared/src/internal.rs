@@ -231,6 +231,9 @@ pub struct LoggedEvent {
     pub recipients: Vec<String>,
     /// Its body.
     pub body: EventBody,
+    /// What its delivery continues (`traceparent`), when a trace is kept of the request that caused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_parent: Option<String>,
 }
 
 /// What of an event goes to a client. A field of its own wherever it stands: serde cannot read a [`RawValue`] in what is
@@ -276,6 +279,9 @@ pub struct PlacedEvent {
     pub position: Position,
     /// Its body.
     pub body: EventBody,
+    /// As in [`LoggedEvent`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_parent: Option<String>,
 }
 
 /// Sends a pod an event of its own, on the way that all events take, so that the pod sees whether they reach it.
@@ -462,13 +468,18 @@ mod tests {
             name: "meeting:onMeetingCreated".to_owned(),
             data: RawValue::from_string(data.to_owned()).expect("JSON"),
         };
-        let events = vec![PlacedEvent { position: 7, body: body() }];
+        let events = vec![PlacedEvent { position: 7, body: body(), trace_parent: None }];
         let sent = Deliver { network: "demo".to_owned(), epoch: "e".to_owned(), events };
         let json = serde_json::to_string(&sent).expect("JSON");
         let received: Deliver = serde_json::from_str(&json).expect("what was sent");
         assert_eq!(received.events[0].body.data.get(), data);
 
-        let sent = LoggedEvent { position: 7, recipients: vec!["alice".to_owned()], body: body() };
+        let sent = LoggedEvent {
+            position: 7,
+            recipients: vec!["alice".to_owned()],
+            body: body(),
+            trace_parent: Some("t".to_owned()),
+        };
         let json = serde_json::to_string(&sent).expect("JSON");
         let received: LoggedEvent = serde_json::from_str(&json).expect("what was sent");
         assert_eq!(received.body.data.get(), data);

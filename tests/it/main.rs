@@ -31,5 +31,6 @@ mod session;
 mod slow;
 mod social;
 mod stopped;
+mod traces;
 mod wire;
 mod worker;

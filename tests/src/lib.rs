@@ -17,6 +17,7 @@
 pub mod balancer;
 pub mod chaos;
 pub mod client;
+pub mod collector;
 pub mod crowd;
 pub mod eventually;
 pub mod exposition;

@@ -10,7 +10,7 @@ use shared::{
     lifecycle::{self, Shutdown},
     metrics::Metrics,
     presence::redis::Redis,
-    probe::Probe,
+    probe::{LogChange, Probe},
     telemetry,
 };
 use tokio::net::TcpListener;
@@ -29,6 +29,13 @@ enum Instead {
         management: Management,
         #[command(flatten)]
         probe: Probe,
+    },
+    /// Shows what the worker on this machine logs, or changes it until it ends
+    Log {
+        #[command(flatten)]
+        management: Management,
+        #[command(flatten)]
+        change: LogChange,
     },
 }
 
@@ -62,6 +69,7 @@ async fn main() -> ExitCode {
         Task::Instead(Instead::Migrate(database)) => database::migrate(&database.database_url).await,
         Task::Instead(Instead::NewEpoch(database)) => database::new_epoch(&database.database_url).await.map(drop),
         Task::Instead(Instead::Health { management, probe }) => probe.ask(management.management_listen).await,
+        Task::Instead(Instead::Log { management, change }) => change.make(management.management_listen).await,
     };
     lifecycle::exit_code(Serve::NAME, outcome)
 }
@@ -69,7 +77,8 @@ async fn main() -> ExitCode {
 async fn run(Serve { management, servers, mut config }: Serve) -> Result<()> {
     let pod = shared::config::pod_name(&config.common);
     config.common.pod_name = Some(pod.clone());
-    let _telemetry = telemetry::init("convene-worker", &pod, telemetry::DEFAULT_FILTER, &config.common)?;
+    // Nothing that a trace is of begins here.
+    let _telemetry = telemetry::init("convene-worker", &pod, telemetry::DEFAULT_FILTER, &config.common, 0.0)?;
     let shutdown = Shutdown::on_signals()?;
     let address = management.management_listen;
     let management = TcpListener::bind(address).await.with_context(|| format!("can not listen on {address}"))?;

@@ -1,4 +1,4 @@
-//! The management listener: `/livez`, `/readyz`, `/metrics`.
+//! The management listener: `/livez`, `/readyz`, `/metrics`, `/log`.
 
 use axum::{
     Json, Router,
@@ -59,6 +59,7 @@ pub(crate) fn router(management: Management) -> Router {
         .route("/livez", get(live))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .merge(shared::telemetry::control::router())
         .with_state(management)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use shared::internal::Partition;
+use shared::{internal::Partition, telemetry};
 use sqlx::PgConnection;
 
 /// One event of one change, for some users of one network.
@@ -56,8 +56,8 @@ pub async fn insert(connection: &mut PgConnection, emissions: &[Emission]) -> Re
     }
     // The numbers are drawn in the order of `place`: defaults are evaluated above the sort.
     let partitions: Vec<i16> = sqlx::query_scalar(
-        "INSERT INTO outbox (partition, network_id, recipients, name, payload, size)
-         SELECT n.partition, n.id, ARRAY(SELECT jsonb_array_elements_text(e.recipients)), e.name, e.payload, e.size
+        "INSERT INTO outbox (partition, network_id, recipients, name, payload, size, trace_parent)
+         SELECT n.partition, n.id, ARRAY(SELECT jsonb_array_elements_text(e.recipients)), e.name, e.payload, e.size, $6
          FROM unnest($1::text[], $2::jsonb[], $3::text[], $4::text[], $5::int[]) WITH ORDINALITY
               AS e (network_id, recipients, name, payload, size, place)
          JOIN networks n ON n.id = e.network_id
@@ -69,6 +69,7 @@ pub async fn insert(connection: &mut PgConnection, emissions: &[Emission]) -> Re
     .bind(names)
     .bind(payloads)
     .bind(sizes)
+    .bind(telemetry::sampled_trace_parent())
     .fetch_all(connection)
     .await?;
     if partitions.len() != expected {

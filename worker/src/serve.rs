@@ -34,7 +34,7 @@ use shared::{
 };
 use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{Instrument as _, Span, info_span};
+use tracing::{Instrument as _, Span, field::Empty, info_span};
 
 use crate::{
     age::Ages,
@@ -254,9 +254,20 @@ impl Server {
 
     async fn work_on(&self, share: &Share, job: Job) {
         let method = job.work.method();
-        let span = info_span!("request", namespace = job.namespace, method, event_id = tracing::field::Empty);
-        if let Some(trace_parent) = &job.trace_parent {
-            telemetry::continue_trace(&span, trace_parent);
+        let span = info_span!(
+            "request",
+            otel.name = format!("{}.{method}", job.namespace),
+            otel.kind = "server",
+            namespace = job.namespace,
+            method,
+            event_id = Empty,
+            code = Empty,
+            trace_id = Empty,
+            otel.status_code = Empty
+        );
+        telemetry::continue_trace(&span, job.trace_parent.as_deref());
+        if let Some(trace_id) = telemetry::trace_id(&span) {
+            span.record("trace_id", trace_id);
         }
         let begun = Instant::now();
         let outcome = self.outcome(share, &job, &span).instrument(span.clone()).await;
@@ -264,7 +275,9 @@ impl Server {
         let seconds = begun.elapsed().as_secs_f64();
         metrics::histogram!("convene_worker_request_seconds", "namespace" => job.namespace, "method" => method)
             .record(seconds);
-        count(job.namespace, method, outcome.as_ref().err().map_or(0, |error| error.code.number()));
+        let code = outcome.as_ref().err().map_or(0, |error| error.code.number());
+        count(job.namespace, method, code);
+        telemetry::record_code(&span, code);
         self.answer(job.reply, outcome).instrument(span).await;
     }
 

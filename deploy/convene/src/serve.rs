@@ -73,7 +73,7 @@ pub async fn run(settings: Serve) -> Result<ExitCode> {
     let pod = pod_name(&gateway.common);
     gateway.common.pod_name = Some(pod.clone());
     worker.common = gateway.common.clone();
-    let _telemetry = telemetry::init("convene", &pod, QUIET, &gateway.common)?;
+    let _telemetry = telemetry::init("convene", &pod, QUIET, &gateway.common, gateway.trace_sample_ratio)?;
 
     say(&format!("convene {} with its data in {}", config::version(), folder.path().display()));
     if gateway.jwt_secret.is_none() && gateway.jwks_url.is_none() && gateway.jwks_file.is_none() {

@@ -65,7 +65,7 @@ async fn read_page(member: &Member, socket: &Socket, cursor: Position, head: Pos
     let events: Vec<Arc<PushedEvent>> = page
         .events
         .into_iter()
-        .map(|event| Arc::new(PushedEvent::new(&page.epoch, event.position, event.body.name, event.body.data)))
+        .map(|event| Arc::new(PushedEvent::new(&page.epoch, event.position, event.body, event.trace_parent)))
         .collect();
     counter!("convene_events_replayed_total").increment(events.len() as u64);
     for event in &events {

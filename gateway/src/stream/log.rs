@@ -131,12 +131,12 @@ impl Log {
 
     /// Keeps bodies until it is their turn.
     pub fn add_bodies(&mut self, events: Vec<PlacedEvent>) {
-        for PlacedEvent { position, body } in events {
+        for PlacedEvent { position, body, trace_parent } in events {
             let bytes = body.data.get().len();
             if position > self.seen && self.bodies_bytes + bytes <= EARLY_BYTES && !self.bodies.contains_key(&position)
             {
                 self.bodies_bytes += bytes;
-                let event = PushedEvent::new(&self.epoch, position, body.name, body.data);
+                let event = PushedEvent::new(&self.epoch, position, body, trace_parent);
                 self.bodies.insert(position, Arc::new(event));
             }
         }
@@ -173,9 +173,9 @@ impl Log {
 
     /// Applies a range that was read from the log. What does not follow on `seen` is passed over.
     pub fn apply_range(&mut self, events: Vec<LoggedEvent>, now: Instant) {
-        for LoggedEvent { position, recipients, body } in events {
+        for LoggedEvent { position, recipients, body, trace_parent } in events {
             if position == self.seen + 1 {
-                let event = PushedEvent::new(&self.epoch, position, body.name, body.data);
+                let event = PushedEvent::new(&self.epoch, position, body, trace_parent);
                 self.apply(recipients, Some(Arc::new(event)), now);
             }
         }
@@ -300,7 +300,7 @@ mod tests {
     }
 
     fn placed(position: Position) -> PlacedEvent {
-        PlacedEvent { position, body: body(position) }
+        PlacedEvent { position, body: body(position), trace_parent: None }
     }
 
     fn moved(from: Position, recipients: &[&[&str]]) -> Moved {
@@ -313,7 +313,7 @@ mod tests {
     fn received(socket: &Socket) -> Vec<Position> {
         std::iter::from_fn(|| match socket.outbox.take() {
             Next::Frame(frame) => {
-                let frame: serde_json::Value = serde_json::from_str(&frame).expect("JSON");
+                let frame: serde_json::Value = serde_json::from_str(&frame.text).expect("JSON");
                 Some(frame["data"].as_u64().expect("the position"))
             }
             _ => None,
@@ -387,7 +387,11 @@ mod tests {
         let large = format!("\"{}\"", "x".repeat(10_000));
         for position in 1..=100 {
             let data = RawValue::from_string(large.clone()).expect("JSON");
-            log.add_bodies(vec![PlacedEvent { position, body: EventBody { name: "n:e".into(), data } }]);
+            log.add_bodies(vec![PlacedEvent {
+                position,
+                body: EventBody { name: "n:e".into(), data },
+                trace_parent: None,
+            }]);
             log.add_move(moved(position - 1, &[&["alice"]]));
             log.advance(now);
         }
@@ -436,6 +440,7 @@ mod tests {
                 position,
                 recipients: recipients(position).iter().map(|user| (*user).to_owned()).collect(),
                 body: body(position),
+                trace_parent: None,
             };
             let now = Instant::now();
             // The log does not begin with the network: what is older than this pod's stream is not here.

@@ -222,7 +222,12 @@ mod tests {
     #[test]
     fn an_event_is_encoded_once() {
         let data = RawValue::from_string("{}".into()).expect("JSON");
-        let event = PushedEvent::new("k3v", 2, "meeting:onMeetingCreated".into(), data);
+        let event = PushedEvent::new(
+            "k3v",
+            2,
+            shared::internal::EventBody { name: "meeting:onMeetingCreated".into(), data },
+            None,
+        );
         let first = Plain.event(&event);
         assert_eq!(
             first.as_str(),

@@ -139,7 +139,7 @@ impl Pod {
             Kind::Gateway => {
                 let settings = GatewaySettings::try_parse_from(args())?;
                 // `RUST_LOG` shows what the pods of this process log.
-                let _ = telemetry::init("test", "test", "off", &settings.config.common)?;
+                let _ = telemetry::init("test", "test", "off", &settings.config.common, 0.0)?;
                 let listeners = gateway::Listeners {
                     public: TcpListener::bind(self.public).await?,
                     management: TcpListener::bind(self.management).await?,

@@ -19,6 +19,7 @@ struct Row {
     position: Option<i64>,
     name: Option<String>,
     payload: Option<String>,
+    trace_parent: Option<String>,
     found: Option<i64>,
 }
 
@@ -29,7 +30,7 @@ struct Row {
 pub(crate) async fn handle(read: &mut Read<Gateway>, request: ReadPage) -> Result<Page, Error> {
     // One more than a page has is looked for, to know whether it holds everything.
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT n.epoch, l.head, l.trimmed, e.position, e.name, e.payload, e.found
+        "SELECT n.epoch, l.head, l.trimmed, e.position, e.name, e.payload, e.trace_parent, e.found
          FROM networks n
          CROSS JOIN LATERAL (
              SELECT coalesce(max(position), 0) AS head, coalesce(min(position) - 1, 0) AS trimmed
@@ -49,7 +50,7 @@ pub(crate) async fn handle(read: &mut Read<Gateway>, request: ReadPage) -> Resul
                  LIMIT $4 + 1
              ) r
              JOIN LATERAL (
-                 SELECT name, payload FROM event_log WHERE network_id = n.id AND position = r.position
+                 SELECT name, payload, trace_parent FROM event_log WHERE network_id = n.id AND position = r.position
              ) logged ON true
              WINDOW place AS (ORDER BY position ROWS UNBOUNDED PRECEDING)
          ) e ON e.number <= $4 AND (e.total <= $5 OR e.number = 1)
@@ -67,9 +68,10 @@ pub(crate) async fn handle(read: &mut Read<Gateway>, request: ReadPage) -> Resul
     let (epoch, head, trimmed) = (first.epoch.clone(), first.head.cast_unsigned(), first.trimmed.cast_unsigned());
     let found = first.found.unwrap_or(0).cast_unsigned();
     let mut events = Vec::with_capacity(rows.len());
-    for Row { position, name, payload, .. } in rows {
+    for Row { position, name, payload, trace_parent, .. } in rows {
         if let (Some(position), Some(name), Some(payload)) = (position, name, payload) {
-            events.push(PlacedEvent { position: position.cast_unsigned(), body: body(name, payload)? });
+            let position = position.cast_unsigned();
+            events.push(PlacedEvent { position, body: body(name, payload)?, trace_parent });
         }
     }
     let through = match events.last() {

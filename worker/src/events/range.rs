@@ -19,6 +19,7 @@ struct Row {
     name: Option<String>,
     recipients: Option<Vec<String>>,
     payload: Option<String>,
+    trace_parent: Option<String>,
 }
 
 /// Reads from `after` on: as much of the range as fits, one event at least when there is any.
@@ -27,7 +28,7 @@ struct Row {
 /// 404 for an unknown network, and the database's.
 pub(crate) async fn handle(read: &mut Read<Gateway>, request: ReadRange) -> Result<Range, Error> {
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT n.epoch, t.trimmed, e.position, e.name, e.recipients, e.payload
+        "SELECT n.epoch, t.trimmed, e.position, e.name, e.recipients, e.payload, e.trace_parent
          FROM networks n
          CROSS JOIN LATERAL (
              SELECT coalesce(min(position) - 1, 0) AS trimmed
@@ -39,7 +40,7 @@ pub(crate) async fn handle(read: &mut Read<Gateway>, request: ReadRange) -> Resu
          LEFT JOIN LATERAL (
              SELECT *, sum(size) OVER place AS total, row_number() OVER place AS number
              FROM (
-                 SELECT position, name, recipients, payload, size
+                 SELECT position, name, recipients, payload, size, trace_parent
                  FROM event_log
                  WHERE network_id = n.id AND position > greatest($2, t.trimmed) AND position <= $3
                  ORDER BY position
@@ -60,10 +61,10 @@ pub(crate) async fn handle(read: &mut Read<Gateway>, request: ReadRange) -> Resu
     let first = rows.first().ok_or_else(|| Error::not_found("network"))?;
     let (epoch, trimmed) = (first.epoch.clone(), first.trimmed.cast_unsigned());
     let mut events = Vec::with_capacity(rows.len());
-    for Row { position, name, recipients, payload, .. } in rows {
+    for Row { position, name, recipients, payload, trace_parent, .. } in rows {
         if let (Some(position), Some(name), Some(recipients), Some(payload)) = (position, name, recipients, payload) {
             let position = position.cast_unsigned();
-            events.push(LoggedEvent { position, recipients, body: body(name, payload)? });
+            events.push(LoggedEvent { position, recipients, body: body(name, payload)?, trace_parent });
         }
     }
     Ok(Range { epoch, trimmed, events })

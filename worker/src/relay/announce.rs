@@ -14,6 +14,7 @@ use shared::{
     bus::{Bus, BusError, Headers, Subject},
     internal::{Deliver, EventBody, Heads, Moved, Partition, PlacedEvent, Position},
     presence::{PATIENCE, Presence, PresenceError},
+    telemetry::Hop,
 };
 use tokio::time::{Instant, timeout};
 
@@ -28,6 +29,9 @@ const PUBLISH_PATIENCE: Duration = Duration::from_secs(1);
 
 /// After presence has failed it is not asked again for so long: the bodies are not sent then, and nothing waits for it.
 const PRESENCE_REST: Duration = Duration::from_secs(2);
+
+/// What an event takes in a message beside its name and data, at most: its position, and a `traceparent`.
+const PLACED_BYTES: usize = 160;
 
 /// So many networks are looked up at once.
 const LOOK_UPS: usize = 16;
@@ -183,8 +187,9 @@ fn by_pod<'a>(part: &Part<'a>, pods: &'a Pods<'_>) -> BTreeMap<&'a str, Vec<&'a 
 
 /// The bodies of events in messages, each made when it is its turn: there may be many pods.
 fn deliveries<'a>(part: &'a Part<'_>, events: &'a [&'a Event]) -> impl Iterator<Item = Deliver> {
-    let body_bytes =
-        |event: &&Event| event.data.as_ref().map_or(0, |data| data.get().len()) + text_bytes(&event.name) + 64;
+    let body_bytes = |event: &&Event| {
+        event.data.as_ref().map_or(0, |data| data.get().len()) + text_bytes(&event.name) + PLACED_BYTES
+    };
     chunks(events, body_bytes).into_iter().map(|events| Deliver {
         network: part.network.to_owned(),
         epoch: part.epoch.to_owned(),
@@ -194,7 +199,8 @@ fn deliveries<'a>(part: &'a Part<'_>, events: &'a [&'a Event]) -> impl Iterator<
 
 fn placed(event: &Event) -> Option<PlacedEvent> {
     let body = EventBody { name: event.name.clone(), data: event.data.clone()? };
-    Some(PlacedEvent { position: event.position, body })
+    let trace_parent = event.hop.as_ref().and_then(Hop::trace_parent);
+    Some(PlacedEvent { position: event.position, body, trace_parent })
 }
 
 /// What moved in a network, in messages that follow one another without a gap.
@@ -228,6 +234,7 @@ mod tests {
             recipients: recipients.to_vec(),
             data: RawValue::from_string(format!("\"{}\"", "x".repeat(bytes))).ok(),
             age: 0.0,
+            hop: None,
         }
     }
 

@@ -26,7 +26,7 @@ WITH candidates AS (
 moved AS (
     DELETE FROM outbox
     WHERE ctid = ANY (ARRAY(SELECT row FROM candidates WHERE taken))
-    RETURNING partition, seq, network_id, recipients, name, payload, size, created_at
+    RETURNING partition, seq, network_id, recipients, name, payload, size, created_at, trace_parent
 ),
 heads AS MATERIALIZED (
     SELECT m.network_id,
@@ -39,8 +39,8 @@ placed AS (
     FROM moved m JOIN heads h ON h.network_id = m.network_id
 ),
 logged AS (
-    INSERT INTO event_log (network_id, position, name, recipients, payload, size)
-    SELECT network_id, position, name, recipients, payload, size FROM placed
+    INSERT INTO event_log (network_id, position, name, recipients, payload, size, trace_parent)
+    SELECT network_id, position, name, recipients, payload, size, trace_parent FROM placed
 ),
 addressed AS (
     INSERT INTO event_recipients (network_id, user_id, position)
@@ -50,7 +50,7 @@ SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin,
        pg_current_xact_id()::text::bigint AS xid,
        (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM outbox_seq) AS last,
        ARRAY(SELECT DISTINCT partition FROM candidates WHERE NOT taken OR number = $3) AS cut,
-       p.partition, p.seq, p.network_id, p.epoch, p.position, p.name, p.recipients, p.payload,
+       p.partition, p.seq, p.network_id, p.epoch, p.position, p.name, p.recipients, p.payload, p.trace_parent,
        extract(epoch FROM clock_timestamp() - p.created_at)::float8 AS age
 FROM (SELECT) AS always
 LEFT JOIN placed p ON true

@@ -6,11 +6,14 @@
 use std::{
     collections::{BTreeSet, HashSet},
     future::Future,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use serde_json::value::RawValue;
-use shared::internal::{Head, Partition, Position};
+use shared::{
+    internal::{Head, Partition, Position},
+    telemetry::{Attribute, Hop, SpanKind},
+};
 use sqlx::{
     Connection as _, FromRow as _, PgConnection, Row as _,
     postgres::{PgConnectOptions, PgDatabaseError, PgRow, PgSeverity},
@@ -117,6 +120,8 @@ pub(super) struct Event {
     pub(super) data: Option<Box<RawValue>>,
     /// How long it waited, in seconds.
     pub(super) age: f64,
+    /// Its way from the outbox until gateways are told, when a trace is kept of it.
+    pub(super) hop: Option<Hop>,
 }
 
 /// A network that moved lately.
@@ -270,6 +275,7 @@ impl Session {
         most_rows: i64,
         most_bytes: i64,
     ) -> Result<Batch, Failure> {
+        let begun = SystemTime::now();
         let rows = within(
             sqlx::query(include_str!("move.sql"))
                 .bind(numbers(readings.iter().map(|(partition, _)| *partition)))
@@ -285,11 +291,30 @@ impl Session {
         let mut events = Vec::with_capacity(rows.len());
         for row in rows {
             if row.try_get::<Option<i64>, _>("position")?.is_some() {
-                events.push(Event::from_row(&row)?);
+                let mut event = Event::from_row(&row)?;
+                if let Some(trace_parent) = row.try_get::<Option<String>, _>("trace_parent")? {
+                    event.hop = hop(&event, &trace_parent, begun);
+                }
+                events.push(event);
             }
         }
         Ok(Batch { sight, cut, events })
     }
+}
+
+/// The step of an event that was moved by a statement that began then.
+fn hop(event: &Event, trace_parent: &str, begun: SystemTime) -> Option<Hop> {
+    let attributes = [
+        Attribute::new("convene.network", event.network.clone()),
+        Attribute::new("convene.position", event.position.cast_signed()),
+        Attribute::new("convene.recipients", event.recipients.len() as i64),
+        Attribute::new("convene.waited_seconds", event.age),
+    ];
+    let hop = Hop::begin_at(trace_parent, format!("relay {}", event.name), SpanKind::Producer, attributes, begun)?;
+    let database = [Attribute::new("db.system.name", "postgresql"), Attribute::new("db.collection.name", "event_log")];
+    // Over with the statement: from here on the event is in the log.
+    drop(hop.part("move to event_log".to_owned(), SpanKind::Client, database, begun));
+    Some(hop)
 }
 
 async fn within<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {
@@ -322,6 +347,7 @@ impl sqlx::FromRow<'_, PgRow> for Event {
             recipients: row.try_get("recipients")?,
             data: RawValue::from_string(row.try_get("payload")?).ok(),
             age: row.try_get("age")?,
+            hop: None,
         })
     }
 }

@@ -128,7 +128,7 @@ impl Reader {
         loop {
             match socket.outbox.take() {
                 Next::Frame(frame) => {
-                    self.read(&frame, &mut received.lock().expect("this is the only one that panics"));
+                    self.read(&frame.text, &mut received.lock().expect("this is the only one that panics"));
                     let pace = if self.is_narrow && !self.haste.load(Ordering::Relaxed) { 400 } else { 3 };
                     sleep(Duration::from_millis(self.random.random_range(0..pace))).await;
                 }

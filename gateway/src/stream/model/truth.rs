@@ -35,7 +35,7 @@ impl Logged {
     }
 
     pub(super) fn placed(&self) -> PlacedEvent {
-        PlacedEvent { position: self.position, body: self.body() }
+        PlacedEvent { position: self.position, body: self.body(), trace_parent: None }
     }
 
     fn is_for(&self, user: &str) -> bool {
@@ -112,6 +112,7 @@ impl Truth {
                     position: event.position,
                     recipients: event.recipients.clone(),
                     body: event.body(),
+                    trace_parent: None,
                 });
                 json(&Range { epoch, trimmed: log.trimmed, events: events.collect() })
             }

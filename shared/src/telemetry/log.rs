@@ -1,0 +1,182 @@
+//! What is logged, and how it is written.
+
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context as _, Result};
+use tracing::Subscriber;
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    fmt::{self, MakeWriter},
+    registry::LookupSpan,
+    reload,
+};
+
+use super::{TRACE_ONLY, line::OneLine};
+use crate::config::LogFormat;
+
+/// What a pod logs unless `RUST_LOG` says otherwise. Of the connection to NATS the bus tells what matters, once; of a
+/// collector that does not take traces, their exporter.
+pub const DEFAULT_FILTER: &str = "info,async_nats=off";
+
+/// The filter of this process's one log.
+static INSTALLED: Mutex<Option<Handle>> = Mutex::new(None);
+
+/// A log's filter, and what it was made from.
+pub(super) struct Handle {
+    filter: reload::Handle<EnvFilter, Registry>,
+    directives: String,
+}
+
+impl Handle {
+    /// Makes it the one that [`set_log_filter`] changes.
+    pub(super) fn install(self) {
+        *INSTALLED.lock().unwrap_or_else(PoisonError::into_inner) = Some(self);
+    }
+}
+
+/// What is logged now, in directives; `None` where nothing is.
+pub fn log_filter() -> Option<String> {
+    INSTALLED.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|handle| handle.directives.clone())
+}
+
+/// Changes what is logged from now on, until it is changed again or the process ends.
+///
+/// # Errors
+/// The text is no filter, or there is no log.
+pub fn set_log_filter(directives: &str) -> Result<()> {
+    let directives = directives.trim();
+    let filter = parse(directives)?;
+    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    let handle = installed.as_mut().context("nothing is logged here")?;
+    // Said under the filter that hides less: whoever reads the log must know why it falls silent, or begins to talk.
+    tracing::warn!(from = handle.directives, to = directives, "what is logged changes");
+    handle.filter.reload(filter)?;
+    directives.clone_into(&mut handle.directives);
+    Ok(())
+}
+
+/// What `RUST_LOG` says, else this.
+#[expect(clippy::disallowed_methods, reason = "RUST_LOG is no setting of ours")]
+pub(super) fn filter(default: &str) -> Result<(reload::Layer<EnvFilter, Registry>, Handle)> {
+    let directives = std::env::var("RUST_LOG").ok().filter(|text| !text.trim().is_empty());
+    let directives = directives.unwrap_or_else(|| default.to_owned());
+    let (filter, handle) = reload::Layer::new(parse(&directives).context("RUST_LOG")?);
+    Ok((filter, Handle { filter: handle, directives }))
+}
+
+fn parse(directives: &str) -> Result<EnvFilter> {
+    let filter = EnvFilter::try_new(directives).with_context(|| format!("{directives:?} is no log filter"))?;
+    let trace_only = format!("{TRACE_ONLY}=off").parse().expect("a directive");
+    Ok(filter.add_directive(trace_only))
+}
+
+/// Writes what is logged.
+pub(super) fn layer<S, M>(format: LogFormat, writer: M, is_terminal: bool) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    M: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let is_coloured = is_terminal && format == LogFormat::Text;
+    let layer = fmt::layer().with_writer(OneLine::new(writer, is_coloured));
+    match format {
+        LogFormat::Text => layer.with_ansi(is_coloured).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io, sync::Arc};
+
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    /// Keeps what is logged.
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Written {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().expect("no test panicked here").clone()).expect("a log is text")
+        }
+    }
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no test panicked here").write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is logged when the text of a stranger stands wherever one can stand.
+    fn logged(format: LogFormat, is_terminal: bool, hostile: &str) -> String {
+        let written = Written::default();
+        let writer = written.clone();
+        let layer = layer(format, move || writer.clone(), is_terminal);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            let span =
+                tracing::info_span!("request", event_id = hostile, shown = %hostile, recorded = tracing::field::Empty);
+            span.record("recorded", tracing::field::display(hostile));
+            let _entered = span.enter();
+            let error = io::Error::other(hostile.to_owned());
+            tracing::info!(text = hostile, %error, debug = ?error, "{hostile}");
+            tracing::info!("the next");
+        });
+        written.text()
+    }
+
+    const FORGED: &str = "bob\n2030-01-01T00:00:00Z  INFO gateway: forged\r\u{1b}[2J\u{9b}31m\u{85}\u{2028}\0\t\u{7f}\u{1b}]0;title\u{7}";
+
+    #[test]
+    fn a_strangers_text_makes_no_line_and_does_nothing_to_a_terminal() {
+        for (format, is_terminal) in
+            [(LogFormat::Text, false), (LogFormat::Text, true), (LogFormat::Json, false), (LogFormat::Json, true)]
+        {
+            let log = logged(format, is_terminal, FORGED);
+            let lines: Vec<&str> = log.split('\n').collect();
+            assert_eq!((lines.len(), lines[2]), (3, ""), "{format:?}: {log}");
+            assert!(lines[1].contains("the next"), "{format:?}: {log}");
+            assert!(!lines[0].contains("\u{1b}[2J") && !lines[0].contains("\u{1b}]"), "{format:?}: {log:?}");
+            let is_own = |c: char| c == '\u{1b}' && is_terminal && format == LogFormat::Text;
+            let harmful = |c: char| c.is_control() && !is_own(c) || c == '\u{2028}';
+            assert!(!lines[..2].concat().contains(harmful), "{format:?}: {log:?}");
+            if format == LogFormat::Json {
+                let event: serde_json::Value = serde_json::from_str(lines[0]).expect("JSON");
+                assert_eq!(
+                    (&event["text"], &event["message"], &event["error"]),
+                    (&FORGED.into(), &FORGED.into(), &FORGED.into())
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_for_traces_only_is_not_logged_whatever_the_filter_says() {
+        for directives in ["info", "trace", "convene_trace=trace"] {
+            let written = Written::default();
+            let writer = written.clone();
+            let layer = layer(LogFormat::Text, move || writer.clone(), false);
+            let subscriber =
+                tracing_subscriber::registry().with(layer.with_filter(parse(directives).expect("a filter")));
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::info_span!(target: TRACE_ONLY, "hidden", secret = "hidden")
+                    .in_scope(|| tracing::error!("logged"));
+            });
+            let log = written.text();
+            assert!(!log.contains("hidden"), "{directives}: {log}");
+            assert_eq!(log.contains("logged"), directives != "convene_trace=trace", "{directives}: {log}");
+        }
+    }
+
+    #[test]
+    fn a_filter_that_is_none_is_refused_with_what_it_was() {
+        for nonsense in ["info,gateway=loud", "=", "[", "gateway=debug=info"] {
+            let error = parse(nonsense).expect_err(nonsense);
+            assert!(error.to_string().contains(&format!("{nonsense:?}")), "{error}");
+        }
+    }
+}
