@@ -25,7 +25,7 @@ use crate::{
     social::session::Time,
 };
 
-/// Of one user so many busy times are read, beyond which it is 413: they are in memory for all users at once.
+/// Of one user so many busy times are read, beyond which it is 413: they are in memory at once.
 pub(crate) const MAX_BUSY: usize = 10_000;
 
 /// Users who are asked for.
