@@ -4,11 +4,11 @@
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, stream};
-use harness::{Client, Stack};
+use harness::Client;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
-use crate::Figure;
+use crate::{Figure, timed};
 
 /// How many users join, each once; and how many sessions they join where each has his own.
 const USERS: usize = 1000;
@@ -21,7 +21,7 @@ const AT_ONCE: usize = 16;
 
 /// Lets all users join one session, then each another one, then one that is crowded; and the same by the bare statement.
 pub async fn measure() -> Vec<Figure> {
-    let stack = Stack::builder().processes().gateway_arg("--rate-limit=1000000").start().await;
+    let stack = timed().start().await;
     let lines: Vec<Value> =
         (0..USERS).map(|n| json!({"kind": "user", "id": format!("u{n}"), "networkIds": ["demo"]})).collect();
     stack.import_all(&lines).await;

@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use futures::StreamExt as _;
-use harness::{Stack, servers::nats_client};
+use harness::servers::nats_client;
 use serde_json::json;
 
-use crate::{Figure, median};
+use crate::{Figure, median, timed};
 
 /// Sends so many of each, in turn, and compares the medians.
 pub async fn measure(requests: usize) -> Figure {
-    let stack = Stack::builder().processes().gateway_arg("--rate-limit=1000000").start().await;
+    let stack = timed().start().await;
     let mut client = stack.client(0, "alice").await;
     let (asking, answering) =
         tokio::try_join!(nats_client(&stack.servers.nats_url), nats_client(&stack.servers.nats_url)).expect("NATS");

@@ -28,6 +28,8 @@ mod soak;
 use std::{fmt, process::ExitCode, time::Duration};
 
 use clap::Parser;
+use harness::{Stack, stack::Builder};
+use shared::telemetry::DEFAULT_FILTER;
 
 #[derive(Debug, Parser)]
 struct Settings {
@@ -60,7 +62,7 @@ async fn main() -> ExitCode {
         }
     }
     if wanted("latency") {
-        println!("{}", latency::measure(5_000).await);
+        println!("{}", as_client(latency::measure(5_000)).await);
     }
     if wanted("rolling") {
         for line in rolling::measure(2_000).await {
@@ -73,7 +75,7 @@ async fn main() -> ExitCode {
         }
     }
     if wanted("slots") {
-        for figure in slots::measure(500).await {
+        for figure in as_client(slots::measure(500)).await {
             println!("{figure}");
         }
     }
@@ -83,6 +85,18 @@ async fn main() -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+/// A gateway and a worker whose time is measured: they log what a deployment's do. Those of tests write a line for each
+/// message.
+fn timed() -> Builder {
+    Stack::builder().processes().log_filter(DEFAULT_FILTER).gateway_arg("--rate-limit=1000000")
+}
+
+/// Measures where clients run: in a task. The thread of `main` is none of the runtime's, so that each answer would have to be
+/// handed to it by another one, with what that takes in both of what is compared.
+async fn as_client<T: Send + 'static>(measured: impl Future<Output = T> + Send + 'static) -> T {
+    tokio::spawn(measured).await.expect("nothing panicked")
 }
 
 fn median(mut durations: Vec<Duration>) -> Duration {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{Client, Stack};
+use harness::Client;
 use serde_json::{Value, json};
 use shared::api::Timestamp;
 use sqlx::{PgConnection, Row as _};
@@ -13,7 +13,7 @@ use worker::availability::{
     slots::{Person, common},
 };
 
-use crate::{Figure, median};
+use crate::{Figure, median, timed};
 
 /// Participants in the database.
 const PARTICIPANTS: i32 = 1_200_000;
@@ -25,7 +25,7 @@ const HOUR: i64 = 3_600_000_000;
 
 /// Asks so often for the month of 10 and of 100 users, in turn with the statement alone.
 pub async fn measure(requests: usize) -> Vec<Figure> {
-    let stack = Stack::builder().processes().gateway_arg("--rate-limit=1000000").start().await;
+    let stack = timed().start().await;
     let users: Vec<Value> =
         (0..100).map(|n| json!({"kind": "user", "id": format!("u{n}"), "networkIds": ["demo"]})).collect();
     stack.import_all(&users).await;

@@ -65,7 +65,9 @@ impl Program for Serve {
 #[tokio::main]
 async fn main() -> ExitCode {
     let outcome = match shared::config::parse() {
-        Task::<Serve>::Serve(serve) => run(*serve).await,
+        // As a task: the thread of `main` is none of the runtime's. Each request would be handed to it by another thread, and
+        // its work to yet another.
+        Task::<Serve>::Serve(serve) => tokio::spawn(run(*serve)).await.map_err(Into::into).flatten(),
         Task::Instead(Instead::Migrate(database)) => database::migrate(&database.database_url).await,
         Task::Instead(Instead::NewEpoch(database)) => database::new_epoch(&database.database_url).await.map(drop),
         Task::Instead(Instead::Health { management, probe }) => probe.ask(management.management_listen).await,

@@ -12,6 +12,9 @@ use super::interval::Interval;
 /// Calendars are read for dates of these years: all that is next to one can be written as a timestamp.
 pub const YEARS: std::ops::RangeInclusive<i16> = 2..=9998;
 
+/// Microseconds of a day by the clock.
+pub const CLOCK_DAY: i64 = 86_400_000_000;
+
 /// A date somewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalDay {
@@ -143,14 +146,33 @@ impl<'a> Clock<'a> {
         self.steady.map_or_else(|| first_instant(date, self.zone), |offset| to_instant(date.at(0, 0, 0, 0), offset))
     }
 
-    /// As [`instant_at`].
-    pub fn instant_at(&self, wall: DateTime) -> Timestamp {
-        self.steady.map_or_else(|| instant_at(wall, self.zone), |offset| to_instant(wall, offset))
+    /// As [`instant_at`], for a clock time of the date, in microseconds after midnight; from a day on it is the next date's.
+    pub fn instant_on(&self, date: Date, clock: i64) -> Timestamp {
+        match self.steady {
+            // As much time passes as the clock says.
+            Some(offset) => {
+                let midnight = to_instant(date.at(0, 0, 0, 0), offset);
+                Timestamp::from_micros(midnight.micros().saturating_add(clock)).unwrap_or(Timestamp::MAX)
+            }
+            None => {
+                let midnight = plus_days(date, i32::from(clock >= CLOCK_DAY)).at(0, 0, 0, 0);
+                let since = jiff::SignedDuration::from_micros(clock % CLOCK_DAY);
+                instant_at(midnight.saturating_add(since), self.zone)
+            }
+        }
+    }
+
+    /// Whose clock it is.
+    pub fn zone(&self) -> &'a TimeZone {
+        self.zone
     }
 
     /// As [`civil_day`].
     pub fn civil_day(&self, date: Date) -> Option<Interval> {
-        Interval::new(self.first_instant(date), self.first_instant(plus_days(date, 1)))
+        match self.steady {
+            Some(_) => Interval::new(self.first_instant(date), self.instant_on(date, CLOCK_DAY)),
+            None => civil_day(date, self.zone),
+        }
     }
 }
 

@@ -7,9 +7,9 @@ use shared::api::{
 };
 
 use super::{
-    calendar::{LocalDay, instant_at, plus_days, wall_at},
+    calendar::{CLOCK_DAY, LocalDay, instant_at, plus_days, wall_at},
     interval::Interval,
-    schedule::{CLOCK_DAY, ClockRange, Rule},
+    schedule::{ClockRange, Rule},
 };
 use crate::error::Error;
 

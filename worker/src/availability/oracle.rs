@@ -15,9 +15,9 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use shared::api::{Timestamp, timestamp::zone_written};
 
 use super::{
-    calendar::{LocalDay, civil_day, plus_days},
+    calendar::{CLOCK_DAY, LocalDay, civil_day, plus_days},
     interval::{Interval, IntervalSet},
-    schedule::{CLOCK_DAY, ClockRange, Rule, Schedule},
+    schedule::{ClockRange, Rule, Schedule},
     slots::{Person, common},
 };
 

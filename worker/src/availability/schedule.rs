@@ -10,12 +10,9 @@ use jiff::{ToSpan as _, civil::Date, tz::TimeZone};
 use shared::api::Timestamp;
 
 use super::{
-    calendar::{Clock, civil_day, dates_near, plus_days, weekday_index},
+    calendar::{CLOCK_DAY, Clock, civil_day, dates_near, plus_days, weekday_index},
     interval::{Interval, IntervalSet},
 };
-
-/// Microseconds of a day by the clock.
-pub const CLOCK_DAY: i64 = 86_400_000_000;
 
 /// A range of clock times: what a range of a pattern is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +40,7 @@ impl ClockRange {
 
     /// The range of that date. None where the clocks jump over all of it.
     fn on(self, date: Date, zone: &Clock<'_>) -> Option<Interval> {
-        let instant = |clock: i64| {
-            let midnight = plus_days(date, i32::from(clock >= CLOCK_DAY)).at(0, 0, 0, 0);
-            let since = jiff::SignedDuration::from_micros(clock % CLOCK_DAY);
-            zone.instant_at(midnight.saturating_add(since))
-        };
-        Interval::new(instant(self.start), instant(self.end))
+        Interval::new(zone.instant_on(date, self.start), zone.instant_on(date, self.end))
     }
 }
 
@@ -95,7 +87,13 @@ impl Schedule {
         let mut decided = Vec::new();
         let mut taken = IntervalSet::default();
         let (first, last) = dates_near(window);
-        let clocks = self.weekdays.each_ref().map(|rule| Some(Clock::new(&rule.as_ref()?.zone, first, last)));
+        let mut clocks: [Option<Clock<'_>>; 7] = [None; 7];
+        for (weekday, rule) in self.weekdays.iter().enumerate() {
+            let Some(Rule { zone, .. }) = rule else { continue };
+            // Nearly always all weekdays are set in one zone.
+            let known = clocks.iter().flatten().find(|clock| clock.zone() == zone).copied();
+            clocks[weekday] = Some(known.unwrap_or_else(|| Clock::new(zone, first, last)));
+        }
         for date in first.series(1.day()).take_while(|date| *date <= last) {
             decided.extend_from_slice(taken.intervals());
             taken = match self.made(date, &clocks) {

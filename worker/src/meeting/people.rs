@@ -1,10 +1,16 @@
 //! Users as the availability engine takes them: what they have set, and when they are busy (A7).
 
 use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
+use futures::TryStreamExt as _;
 use jiff::{civil::Date, tz::TimeZone};
 use serde::Deserialize;
 use shared::api::{LocalTimestamp, Timestamp, timestamp::zone_written};
-use sqlx::{FromRow, types::Json};
+use sqlx::{
+    Decode, FromRow, Postgres, Type,
+    error::BoxDynError,
+    postgres::{PgHasArrayType, PgTypeInfo, PgValueRef},
+    types::Json,
+};
 
 use crate::{
     availability::{
@@ -19,7 +25,7 @@ use crate::{
     social::session::Time,
 };
 
-/// Of one user so many busy times are read, beyond which it is 413: they are in memory for all users at once.
+/// Of one user so many busy times are read, beyond which it is 413: they are in memory at once.
 pub(crate) const MAX_BUSY: usize = 10_000;
 
 /// Users who are asked for.
@@ -55,46 +61,75 @@ impl<W: Fn(&LocalDay) -> Option<Interval>> Question<'_, W> {
     pub(crate) async fn caller(&self, read: &mut Read) -> Result<(Schedule, LocalDay, Option<Interval>), Error> {
         let mut wanted = Wanted::default();
         wanted.add(read.session().user.clone(), "");
-        let (people, day) = self.ask(read, &wanted, 0).await?;
-        let window = (self.window)(&day);
-        Ok((people.into_iter().next().unwrap_or_default().schedule, day, window))
+        let mut schedule = Schedule::default();
+        let (day, window) = self.ask(read, &wanted, 0, |person, _| schedule = person.schedule).await?;
+        Ok((schedule, day, window))
     }
 
-    /// Those of the users who are of the network, each once, and the window.
+    /// Hands over those of the users who are of the network, each once, with the window; nobody, where it has no time.
     ///
     /// # Errors
-    /// 400, naming the field; 413 when one of them is busy too often.
+    /// 400, naming the field; 413 when one of them is busy too often. Some may have been handed over by then.
     pub(crate) async fn people(
         &self,
         read: &mut Read,
         wanted: &Wanted,
-    ) -> Result<(Vec<Person>, Option<Interval>), Error> {
-        let (people, day) = self.ask(read, wanted, MAX_BUSY + 1).await?;
-        Ok((people, (self.window)(&day)))
+        mut each: impl FnMut(Person, Interval),
+    ) -> Result<(), Error> {
+        let each = |person, window| {
+            if let Some(window) = window {
+                each(person, window);
+            }
+        };
+        self.ask(read, wanted, MAX_BUSY + 1, each).await.map(drop)
     }
 
-    /// One statement: which day is meant is known only with the caller's zone, so it reads what any zone may need.
-    async fn ask(&self, read: &mut Read, wanted: &Wanted, max_busy: usize) -> Result<(Vec<Person>, LocalDay), Error> {
-        let day = local_day::read(FIELD, self.local_date, None)?;
-        let window = day.anywhere(&self.window).ok_or_else(|| Error::internal("a window without time"))?;
-        let (first, last) = dates_near(window);
+    /// One statement: which day is meant is known only with the caller's zone, so it reads what any zone may need. Each user
+    /// is handed over when the row is there, while the server looks for the next ones.
+    async fn ask(
+        &self,
+        read: &mut Read,
+        wanted: &Wanted,
+        max_busy: usize,
+        mut each: impl FnMut(Person, Option<Interval>),
+    ) -> Result<(LocalDay, Option<Interval>), Error> {
+        let meant = |stored: Option<&str>| {
+            let day = local_day::read(FIELD, self.local_date, stored.and_then(local_day::stored_zone))?;
+            let window = (self.window)(&day);
+            Ok((day, window))
+        };
+        let (day, _) = meant(None)?;
+        let anywhere = day.anywhere(&self.window).ok_or_else(|| Error::internal("a window without time"))?;
+        let (first, last) = dates_near(anywhere);
         let session = read.session().clone();
-        let rows: Vec<PersonRow> = sqlx::query_as(include_str!("people.sql"))
+        let mut rows = sqlx::query_as(include_str!("people.sql"))
             .bind(&session.network)
             .bind(&wanted.ids)
             .bind(&wanted.emails)
             .bind(naive(first)?)
             .bind(naive(last)?)
-            .bind(window.start().instant())
-            .bind(window.end().instant())
+            .bind(anywhere.start().instant())
+            .bind(anywhere.end().instant())
             .bind(max_busy as i64)
             .bind(&session.user)
-            .fetch_all(read.connection())
-            .await?;
-        let stored = rows.first().and_then(|row| local_day::stored_zone(row.caller_time_zone.as_deref()?));
-        let day = local_day::read(FIELD, self.local_date, stored)?;
-        let people = rows.into_iter().map(|row| row.into_person(window)).collect::<Result<_, Error>>()?;
-        Ok((people, day))
+            .fetch(read.connection());
+        let mut known = None;
+        let mut take = |row: PersonRow| {
+            let (_, window) = match &mut known {
+                Some(known) => known,
+                none => none.insert(meant(row.caller_time_zone.as_deref())?),
+            };
+            each(row.into_person(anywhere)?, *window);
+            Ok::<_, Error>(())
+        };
+        let mut outcome = Ok(());
+        // To the end, whatever one of them says: the connection is given back, and until all is read the server may hold its
+        // snapshot.
+        while let Some(row) = rows.try_next().await? {
+            outcome = outcome.and_then(|()| take(row));
+        }
+        outcome?;
+        known.map_or_else(|| meant(None), Ok)
     }
 }
 
@@ -114,8 +149,8 @@ pub(crate) fn naive(date: Date) -> Result<NaiveDate, Error> {
 struct PersonRow {
     weekdays: Json<Vec<WeekdayRow>>,
     days: Json<Vec<DayRow>>,
-    busy_starts: Option<Vec<DateTime<Utc>>>,
-    busy_ends: Option<Vec<DateTime<Utc>>>,
+    busy_starts: Option<Vec<Instant>>,
+    busy_ends: Option<Vec<Instant>>,
     sessions: Json<Vec<SessionRow>>,
     caller_time_zone: Option<String>,
 }
@@ -151,6 +186,34 @@ struct SessionRow {
     until: Option<DateTime<Utc>>,
 }
 
+/// An instant out of an array of them. chrono, whom sqlx would ask, makes a date and a clock time of each, which nobody here
+/// looks at.
+#[derive(Clone, Copy, Debug)]
+struct Instant(Timestamp);
+
+/// 2000-01-01T00:00:00Z, from where PostgreSQL counts, in microseconds.
+const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
+
+impl Type<Postgres> for Instant {
+    fn type_info() -> PgTypeInfo {
+        DateTime::<Utc>::type_info()
+    }
+}
+
+impl PgHasArrayType for Instant {
+    fn array_type_info() -> PgTypeInfo {
+        DateTime::<Utc>::array_type_info()
+    }
+}
+
+impl Decode<'_, Postgres> for Instant {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        let micros = <i64 as Decode<Postgres>>::decode(value)?.saturating_add(POSTGRES_EPOCH);
+        let nearest = micros.clamp(Timestamp::UNSET.micros(), Timestamp::MAX.micros());
+        Ok(Self(Timestamp::from_micros(nearest).unwrap_or_default()))
+    }
+}
+
 impl PersonRow {
     fn into_person(self, window: Interval) -> Result<Person, Error> {
         let mut schedule = Schedule::default();
@@ -173,7 +236,7 @@ impl PersonRow {
         let mut busy: Vec<Interval> = starts
             .into_iter()
             .zip(self.busy_ends.unwrap_or_default())
-            .filter_map(|(start, end)| Interval::new(start.into(), end.into()))
+            .filter_map(|(Instant(start), Instant(end))| Interval::new(start, end))
             .collect();
         for SessionRow { time, until } in self.sessions.0 {
             let Some((start, end)) = window.start().instant().zip(window.end().instant()) else { continue };

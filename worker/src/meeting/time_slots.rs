@@ -3,7 +3,7 @@
 use shared::api::meeting::availability::{AvailableTimeSlots, TimeSlotsRequest};
 
 use crate::{
-    availability::{calendar::LocalDay, interval::Interval, slots::common},
+    availability::{calendar::LocalDay, interval::Interval, slots::Common},
     context::Read,
     error::Error,
     meeting::people::{Question, Wanted},
@@ -28,7 +28,9 @@ pub(crate) async fn time_slots(
     for user in request.users {
         wanted.add(user.roomful, &user.email);
     }
-    let (people, window) = Question { local_date: &request.local_date, window }.people(read, &wanted).await?;
-    let slots = window.map(|window| common(&people, window)).unwrap_or_default();
+    let mut common: Option<Common> = None;
+    let each = |person, window| common.get_or_insert_with(|| Common::new(window)).add(&person);
+    Question { local_date: &request.local_date, window }.people(read, &wanted, each).await?;
+    let slots = common.map(Common::into_slots).unwrap_or_default();
     Ok(AvailableTimeSlots { available_time_slots: slots.intervals().iter().copied().map(Into::into).collect() })
 }

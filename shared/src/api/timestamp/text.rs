@@ -1,7 +1,5 @@
 //! Reading and writing the text of a timestamp.
 
-use std::fmt;
-
 use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, Timelike as _};
 use jiff::tz::{Offset, TimeZone};
 
@@ -144,25 +142,48 @@ pub(super) fn write_offset(seconds: i32) -> Option<String> {
     (seconds % 60 == 0).then(|| format!("{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60))
 }
 
-/// Writes in UTC with `Z`, and with as many digits of the fraction as are not zero.
-pub(super) fn write(micros: i64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let at = DateTime::from_timestamp_micros(micros).unwrap_or_default();
-    // Field by field: an answer has hundreds of these, and a pattern is read anew for each.
-    write!(
-        f,
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
-        at.year(),
-        at.month(),
-        at.day(),
-        at.hour(),
-        at.minute(),
-        at.second()
-    )?;
-    let fraction = micros.rem_euclid(MICROS_PER_SECOND);
-    if fraction != 0 {
-        write!(f, ".{}", format!("{fraction:06}").trim_end_matches('0'))?;
+/// In UTC with `Z`, and with as many digits of the fraction as are not zero.
+pub(super) struct Written {
+    text: [u8; PATTERN.len()],
+    length: usize,
+}
+
+const PATTERN: &[u8] = b"0000-00-00T00:00:00.000000Z";
+
+impl Written {
+    /// Digit by digit: an answer has hundreds of these, and a formatter looks at its pattern anew for each.
+    pub(super) fn of(micros: i64) -> Self {
+        let at = DateTime::from_timestamp_micros(micros).unwrap_or_default();
+        let mut text: [u8; PATTERN.len()] = PATTERN.try_into().expect("as long as itself");
+        let parts = [
+            (0..4, at.year().unsigned_abs()),
+            (5..7, at.month()),
+            (8..10, at.day()),
+            (11..13, at.hour()),
+            (14..16, at.minute()),
+            (17..19, at.second()),
+            (20..26, at.timestamp_subsec_micros()),
+        ];
+        for (place, mut number) in parts {
+            for digit in text[place].iter_mut().rev() {
+                *digit = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
+        }
+        let mut end = text.len() - 1;
+        while text[end - 1] == b'0' && end > "0000-00-00T00:00:00.".len() {
+            end -= 1;
+        }
+        if text[end - 1] == b'.' {
+            end -= 1;
+        }
+        text[end] = b'Z';
+        Self { text, length: end + 1 }
     }
-    f.write_str("Z")
+
+    pub(super) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.text[..self.length]).expect("digits")
+    }
 }
 
 /// What has not been read yet.

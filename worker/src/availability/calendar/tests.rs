@@ -200,8 +200,11 @@ fn a_clock_of_some_dates_says_what_the_zone_says() {
                 for (first, last) in [(date, date), (date, plus_days(date, 30)), (plus_days(date, -30), date)] {
                     let clock = Clock::new(&zone, first, last);
                     assert_eq!(clock.civil_day(date), civil_day(date, &zone), "{name} {date}");
-                    let wall = date.at(23, 59, 59, 0);
-                    assert_eq!(clock.instant_at(wall), instant_at(wall, &zone), "{name} {date}");
+                    for hours in [0, 2, 23, 24, 30] {
+                        let wall = plus_days(date, hours / 24).at((hours % 24) as i8, 30, 0, 0);
+                        let micros = (i64::from(hours) * 60 + 30) * 60_000_000;
+                        assert_eq!(clock.instant_on(date, micros), instant_at(wall, &zone), "{name} {date} {hours}");
+                    }
                 }
             }
         }
