@@ -124,8 +124,11 @@ fn compare(ours: &[(i64, &[u8])], applied: &[(i64, bool, Vec<u8>)]) -> Schema {
     }
 }
 
-/// How far [`new_epoch`] lifts the fence: beyond all that can have been handed out since the backup was made.
+/// [`new_epoch`] lifts the fence by so much at least: beyond all that can have been handed out since the backup was made.
 const FENCE_LEAP: i64 = 1 << 32;
+
+/// And to so many for each second since 1970: whoever restores the same backup twice gets beyond what was handed out between.
+const FENCES_A_SECOND: i64 = 1 << 20;
 
 /// Begins a new epoch of every network's events, for after a backup was restored: positions and fences that were handed
 /// out after the backup would come again. Returns how many networks there are.
@@ -139,7 +142,13 @@ pub async fn new_epoch(url: &DatabaseUrl) -> anyhow::Result<u64> {
         .execute(&mut *transaction)
         .await?
         .rows_affected();
-    sqlx::query("SELECT setval('fence', nextval('fence') + $1)").bind(FENCE_LEAP).execute(&mut *transaction).await?;
+    sqlx::query(
+        "SELECT setval('fence', greatest(nextval('fence') + $1, (extract(epoch FROM clock_timestamp()) * $2)::bigint))",
+    )
+    .bind(FENCE_LEAP)
+    .bind(FENCES_A_SECOND)
+    .execute(&mut *transaction)
+    .await?;
     transaction.commit().await?;
     Ok(networks)
 }
