@@ -24,6 +24,7 @@ mod record;
 mod relay;
 mod relay_faults;
 mod replay;
+mod restore;
 mod retries;
 mod rolling;
 mod servers;
