@@ -169,7 +169,14 @@ pub async fn run(gateway: Arc<Gateway>) {
     loop {
         tokio::select! {
             () = gateway.stop.cancelled() => return,
-            _ = ticks.tick() => gateway.health.look().await,
+            _ = ticks.tick() => {
+                let had_workers = gateway.health.is_well("workers");
+                gateway.health.look().await;
+                // Their database may be a restored one by now.
+                if !had_workers && gateway.health.is_well("workers") {
+                    gateway.streams.ask_heads();
+                }
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ mod log;
 mod model;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -225,6 +225,11 @@ impl Streams {
         }
     }
 
+    /// Asks for the heads and epochs of all networks.
+    pub fn ask_heads(&self) {
+        self.ask_heads.notify_one();
+    }
+
     /// Removes a stream that nobody is on. Whether it did.
     fn remove_if_unused(&self, stream: &Stream) -> bool {
         let mut streams = self.lock();
@@ -295,16 +300,20 @@ impl Streams {
         });
         let ask = async {
             let mut asked = HashMap::new();
+            // Asked for again, although the relay may be heard by then: it tells nothing of networks that do not move.
+            let mut unanswered = BTreeSet::new();
             let mut ticks = tokio::time::interval(Duration::from_secs(1));
             loop {
                 let silence = tokio::select! {
                     _ = ticks.tick() => SILENCE,
                     () = self.ask_heads.notified() => Duration::ZERO,
                 };
-                let silent = self.networks_of_silent(&mut asked, silence);
-                for networks in silent.chunks(ReadHeads::MOST) {
-                    if let Ok(heads) = self.workers.ask(&ReadHeads { networks: networks.to_vec() }).await {
-                        self.tell_heads(heads);
+                unanswered.extend(self.networks_of_silent(&mut asked, silence));
+                let due: Vec<String> = std::mem::take(&mut unanswered).into_iter().collect();
+                for networks in due.chunks(ReadHeads::MOST) {
+                    match self.workers.ask(&ReadHeads { networks: networks.to_vec() }).await {
+                        Ok(heads) => self.tell_heads(heads),
+                        Err(_) => unanswered.extend(networks.iter().cloned()),
                     }
                 }
             }

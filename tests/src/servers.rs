@@ -58,7 +58,19 @@ impl Servers {
     /// # Panics
     /// When a server is not installed or does not start.
     pub async fn start_own() -> Self {
-        let (postgres, redis, nats) = tokio::join!(Server::postgres(), Server::redis(), Server::nats());
+        Self::with_postgres(Server::postgres()).await
+    }
+
+    /// As [`Servers::start_own`], with a PostgreSQL that can be backed up and restored.
+    ///
+    /// # Panics
+    /// As there.
+    pub async fn start_own_with_archive() -> Self {
+        Self::with_postgres(Server::archiving_postgres()).await
+    }
+
+    async fn with_postgres(postgres: impl Future<Output = Server>) -> Self {
+        let (postgres, redis, nats) = tokio::join!(postgres, Server::redis(), Server::nats());
         Self { postgres, redis, nats, template: OnceCell::new() }
     }
 

@@ -1,8 +1,10 @@
 //! PostgreSQL: how to reach it, the schema; the connections of requests are `pool`.
 
+#[cfg(test)]
+mod expansion;
 mod pool;
 
-use std::io;
+use std::{io, time::Duration};
 
 use anyhow::{Context as _, bail};
 use sqlx::{
@@ -11,6 +13,8 @@ use sqlx::{
     postgres::PgConnectOptions,
 };
 
+use tokio::time::sleep;
+
 pub(crate) use pool::{ACQUIRE_TIMEOUT, Lease, pool, pool_size};
 pub use pool::{Pool, background};
 
@@ -18,6 +22,12 @@ use crate::config::DatabaseUrl;
 
 /// The schema that this worker was built for.
 static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// Advisory lock of the one who migrates; taken for the session.
+const LOCK: i64 = 0x636f_6e76_656e_6504;
+
+/// How often those who wait for it look whether it is free.
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// How to reach the database. No limits: for migrations and checks.
 pub(crate) fn options(url: &DatabaseUrl, name: &str) -> anyhow::Result<PgConnectOptions> {
@@ -64,6 +74,11 @@ async fn migrate_on(connection: &mut PgConnection) -> anyhow::Result<()> {
     let mut migrator = Migrator { migrations: MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT };
     // The next newer schema is one that this worker can work on.
     migrator.set_ignore_missing(true);
+    // Whoever waits inside a statement has a snapshot, and CREATE INDEX CONCURRENTLY waits for the end of every snapshot.
+    migrator.set_locking(false);
+    while !sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LOCK).fetch_one(&mut *connection).await? {
+        sleep(LOCK_PAUSE).await;
+    }
     migrator.run_direct(None, connection, false).await?;
     match schema(connection).await? {
         Schema::Fits(_) => Ok(()),
@@ -124,8 +139,11 @@ fn compare(ours: &[(i64, &[u8])], applied: &[(i64, bool, Vec<u8>)]) -> Schema {
     }
 }
 
-/// How far [`new_epoch`] lifts the fence: beyond all that can have been handed out since the backup was made.
+/// [`new_epoch`] lifts the fence by so much at least: beyond all that can have been handed out since the backup was made.
 const FENCE_LEAP: i64 = 1 << 32;
+
+/// And to so many for each second since 1970: whoever restores the same backup twice gets beyond what was handed out between.
+const FENCES_A_SECOND: i64 = 1 << 20;
 
 /// Begins a new epoch of every network's events, for after a backup was restored: positions and fences that were handed
 /// out after the backup would come again. Returns how many networks there are.
@@ -139,7 +157,13 @@ pub async fn new_epoch(url: &DatabaseUrl) -> anyhow::Result<u64> {
         .execute(&mut *transaction)
         .await?
         .rows_affected();
-    sqlx::query("SELECT setval('fence', nextval('fence') + $1)").bind(FENCE_LEAP).execute(&mut *transaction).await?;
+    sqlx::query(
+        "SELECT setval('fence', greatest(nextval('fence') + $1, (extract(epoch FROM clock_timestamp()) * $2)::bigint))",
+    )
+    .bind(FENCE_LEAP)
+    .bind(FENCES_A_SECOND)
+    .execute(&mut *transaction)
+    .await?;
     transaction.commit().await?;
     Ok(networks)
 }

@@ -228,6 +228,13 @@ async fn every_connect_has_a_higher_fence_than_those_before_it_on_any_worker() {
     let connected = world.connect(&session("alice"), claims()).await.expect("let in");
     assert!(connected.fence > last + 1_000_000_000, "beyond what was handed out after the backup");
     assert_ne!(connected.epoch, "e1");
+
+    // The same backup once more: what was handed out between must not come again.
+    world.execute("SELECT setval('fence', 20)").await;
+    worker::database::new_epoch(&world.url()).await.expect("a new epoch");
+    let again = world.connect(&session("alice"), ProfileClaims::default()).await.expect("let in");
+    assert!(again.fence > connected.fence, "{} after {}", again.fence, connected.fence);
+    assert_ne!(again.epoch, connected.epoch);
     for worker in workers {
         worker.drain().await;
     }

@@ -67,6 +67,25 @@ async fn many_bring_the_schema_up_to_date_at_once() {
 }
 
 #[tokio::test]
+async fn who_waits_to_bring_the_schema_up_to_date_does_not_keep_an_index_from_being_made() {
+    let world = World::new().await;
+    let mut first = world.database().await;
+    let lock = "SELECT pg_advisory_lock(x'636f6e76656e6504'::bigint)";
+    sqlx::query(lock).execute(&mut first).await.expect("the lock of the one who migrates");
+    let waiting = world.migrate();
+    let made = async {
+        let waiters = "SELECT count(*) FROM pg_stat_activity
+                       WHERE application_name = 'convene-worker migrate' AND datname = current_database()
+                           AND query LIKE '%advisory_lock%'";
+        eventually!(world.count(waiters).await == 1);
+        let index = "CREATE INDEX CONCURRENTLY ON meetings (subject)";
+        sqlx::query(index).execute(&mut first).await.expect("it waits for nobody");
+        sqlx::query("SELECT pg_advisory_unlock_all()").execute(&mut first).await.expect("unlocked");
+    };
+    tokio::join!(waiting, made);
+}
+
+#[tokio::test]
 async fn no_request_meets_a_connection_of_before_a_restart_and_a_database_that_is_away_is_503() {
     let servers = Servers::start_own().await;
     let world = World::without_schema(servers.isolated().await);

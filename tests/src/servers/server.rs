@@ -31,7 +31,7 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    Postgres,
+    Postgres { archives: bool },
     Redis,
     Nats,
 }
@@ -39,7 +39,7 @@ enum Kind {
 impl Kind {
     fn name(self) -> &'static str {
         match self {
-            Self::Postgres => "postgres",
+            Self::Postgres { .. } => "postgres",
             Self::Redis => "redis",
             Self::Nats => "nats",
         }
@@ -74,7 +74,15 @@ impl Server {
     /// # Panics
     /// When it is not installed or does not start.
     pub async fn postgres() -> Self {
-        Box::pin(Self::start_new(Kind::Postgres)).await.expect("PostgreSQL starts")
+        Box::pin(Self::start_new(Kind::Postgres { archives: false })).await.expect("PostgreSQL starts")
+    }
+
+    /// A PostgreSQL server whose log is archived, for [`Server::back_up`].
+    ///
+    /// # Panics
+    /// When it is not installed or does not start.
+    pub async fn archiving_postgres() -> Self {
+        Box::pin(Self::start_new(Kind::Postgres { archives: true })).await.expect("PostgreSQL starts")
     }
 
     /// A Redis server.
@@ -101,7 +109,7 @@ impl Server {
         match self.0.kind {
             Kind::Redis => self.url("", &self.new_part().to_string()),
             Kind::Nats => self.url(&format!("u{}", self.new_part()), ""),
-            Kind::Postgres => panic!("databases have to be created"),
+            Kind::Postgres { .. } => panic!("databases have to be created"),
         }
     }
 
@@ -161,7 +169,7 @@ impl Server {
     /// Stops it in order, clients' connections included.
     pub async fn stop(&self) {
         // PostgreSQL's fast shutdown: SIGTERM would wait for its clients to go.
-        self.end(if self.0.kind == Kind::Postgres { "INT" } else { "TERM" }).await;
+        self.end(if matches!(self.0.kind, Kind::Postgres { .. }) { "INT" } else { "TERM" }).await;
     }
 
     /// Kills it.
@@ -173,6 +181,29 @@ impl Server {
     pub async fn restart(&self) {
         self.stop().await;
         self.start().await;
+    }
+
+    /// Makes a base backup of an [archiving](Server::archiving_postgres) PostgreSQL while it runs, in place of the one before.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn back_up(&self) {
+        self.command("back-up".to_owned()).await;
+    }
+
+    /// Puts the base backup in the place of what a stopped PostgreSQL holds. When it is started it has what was archived too,
+    /// up to a restore point (`pg_create_restore_point`), and nothing after that.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn restore(&self, point: &str) {
+        self.command(format!("restore {point}")).await;
+    }
+
+    async fn command(&self, command: String) {
+        let inner = self.0.clone();
+        let answer = on_thread(move || inner.keeper.lock().expect("no test panicked here").command(&command)).await;
+        assert_eq!(answer.expect("the server's shell answers"), "done", "{}", self.0.log());
     }
 
     /// Freezes it and its children: connections stay open, nothing is answered.
@@ -209,7 +240,7 @@ impl Server {
     async fn check(&self) -> anyhow::Result<()> {
         let check = async {
             match self.0.kind {
-                Kind::Postgres => {
+                Kind::Postgres { .. } => {
                     let mut admin = PgConnection::connect(&self.url("postgres", "postgres")).await?;
                     let missing: bool =
                         sqlx::query_scalar("SELECT NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'convene')")
@@ -249,12 +280,13 @@ impl Inner {
         let port = free_port()?;
         let password: String = rand::rng().sample_iter(Alphanumeric).take(24).map(char::from).collect();
         let extra = match kind {
-            Kind::Postgres => postgres_programs()?.to_str().context("a path in UTF-8")?.to_owned(),
+            Kind::Postgres { .. } => postgres_programs()?.to_str().context("a path in UTF-8")?.to_owned(),
             Kind::Redis | Kind::Nats => PARTS.to_string(),
         };
+        let archive = if kind == (Kind::Postgres { archives: true }) { "archive" } else { "" };
         let mut shell = Command::new("/bin/sh");
         shell
-            .args(["-c", include_str!("keep.sh"), "keep", kind.name(), &port.to_string(), &password, &extra])
+            .args(["-c", include_str!("keep.sh"), "keep", kind.name(), &port.to_string(), &password, &extra, archive])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
