@@ -54,7 +54,6 @@ async fn one_request_is_one_trace_from_its_frame_to_the_other_clients_socket() {
         let has = |name| !named(trace, name).is_empty();
         named(trace, delivered).len() == 2 && has("meeting.createMeeting") && has("relay meeting:onMeetingCreated")
     });
-    println!("{}", tree(&trace));
 
     let only = |name: &str| match named(&trace, name)[..] {
         [seen] => seen,
