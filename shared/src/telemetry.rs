@@ -43,7 +43,7 @@ pub use trace::{Hop, continue_trace, is_sampled, record_code, sampled_trace_pare
 use crate::config::{self, Common};
 
 /// The target of spans that are for traces only: no log shows them.
-pub const TRACE_ONLY: &str = "convene_trace";
+pub const TRACE_ONLY: &str = "convene::trace";
 
 /// How long the last spans may take to reach the collector when the process ends.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(3);

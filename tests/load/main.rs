@@ -2,6 +2,7 @@
 //!
 //! | name | measures | beside |
 //! | --- | --- | --- |
+//! | `capacity` | processor time of each process for a connect, a request, a change and a read | the servers' in the same run |
 //! | `idle` | memory of the gateway's process for an idle authenticated socket | bound: 8 KiB |
 //! | `joins` | joins a second, on one session and over 1,000 | the bare statement in the same run |
 //! | `chaos` | nothing: the long run of faults, only when it is named; `--seed`, `--minutes` | what must hold |
@@ -16,6 +17,7 @@
 
 #![expect(clippy::print_stdout, reason = "what a benchmark measured belongs on standard output")]
 
+mod capacity;
 mod chaos;
 mod idle;
 mod joins;
@@ -52,6 +54,11 @@ async fn main() -> ExitCode {
     let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
     if names.iter().any(|name| name == "chaos") && !Box::pin(chaos::holds(seed, minutes.unwrap_or(5.0))).await {
         return ExitCode::FAILURE;
+    }
+    if wanted("capacity") {
+        for figure in capacity::measure().await {
+            println!("{figure}");
+        }
     }
     if wanted("idle") {
         println!("{}", idle::measure(5_000).await);

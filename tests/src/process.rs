@@ -1,10 +1,12 @@
 //! Processes that the tests start, and signals to them.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::Write as _,
     os::unix::process::CommandExt as _,
     process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
@@ -112,11 +114,41 @@ pub fn resident(process: u32) -> u64 {
     kib * 1024
 }
 
+/// The processor time that this process's descendants have taken so far, by the names of their programs; what they have
+/// themselves started and seen end counts as theirs. In hundredths of a second.
+///
+/// # Panics
+/// When the system has no `/proc`.
+pub fn processor_times() -> BTreeMap<String, Duration> {
+    let mut times = BTreeMap::new();
+    let mut ancestors = vec![std::process::id()];
+    while let Some(ancestor) = ancestors.pop() {
+        for child in children(ancestor).expect("/proc") {
+            let Some(name) = fs::read_to_string(format!("/proc/{child}/comm")).ok() else { continue };
+            // Of itself and of those that have ended, in the program and in the kernel.
+            let ticks = stat(child).and_then(|fields| {
+                fields.get(11..15)?.iter().map(|field| field.parse::<u64>().ok()).sum::<Option<u64>>()
+            });
+            *times.entry(name.trim().to_owned()).or_default() +=
+                Duration::from_millis(ticks.unwrap_or(0) * MS_OF_A_TICK);
+            ancestors.push(child);
+        }
+    }
+    times
+}
+
+/// In what `/proc` counts time; the same on every Linux that programs see.
+const MS_OF_A_TICK: u64 = 10;
+
 /// Parent and state of a process.
 fn status(process: u32) -> Option<(u32, char)> {
+    let fields = stat(process)?;
+    Some((fields.get(1)?.parse().ok()?, fields.first()?.chars().next()?))
+}
+
+/// What `/proc` says of a process, from its state on.
+fn stat(process: u32) -> Option<Vec<String>> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // 1234 (a name, with anything in it) S 1 …
-    let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_whitespace();
-    let state = fields.next()?.chars().next()?;
-    Some((fields.next()?.parse().ok()?, state))
+    Some(stat.get(stat.rfind(')')? + 1..)?.split_whitespace().map(str::to_owned).collect())
 }

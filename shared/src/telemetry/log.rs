@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_is_for_traces_only_is_not_logged_whatever_the_filter_says() {
-        for directives in ["info", "trace", "convene_trace=trace"] {
+        for directives in ["info", "trace", "convene::trace=trace"] {
             let written = Written::default();
             let writer = written.clone();
             let layer = layer(LogFormat::Text, move || writer.clone(), false);
@@ -168,7 +168,7 @@ mod tests {
             });
             let log = written.text();
             assert!(!log.contains("hidden"), "{directives}: {log}");
-            assert_eq!(log.contains("logged"), directives != "convene_trace=trace", "{directives}: {log}");
+            assert_eq!(log.contains("logged"), directives != "convene::trace=trace", "{directives}: {log}");
         }
     }
 
