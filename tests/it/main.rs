@@ -6,6 +6,7 @@ mod bus;
 mod canary;
 mod chaos;
 mod claims;
+mod cluster;
 mod deploy;
 mod directory;
 mod end_to_end;

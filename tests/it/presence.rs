@@ -1,16 +1,16 @@
-//! What both engines of presence promise.
+//! What both engines of presence promise, that of Redis on one server and on a cluster.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use futures::future::join_all;
-use harness::{Server, Servers, eventually};
+use harness::{RedisCluster, Server, Servers, eventually};
 use rand::seq::SliceRandom as _;
 use shared::{
     internal::Session,
     presence::{Claim, Entry, LIFETIME, Place, Presence, Renewal, local::Local, redis::Redis},
 };
 
-macro_rules! on_both_engines {
+macro_rules! on_all_engines {
     ($($name:ident)+) => {
         mod on_redis {
             $(#[tokio::test]
@@ -19,6 +19,16 @@ macro_rules! on_both_engines {
                 let connect = |lifetime| super::Redis::with_lifetime(&url, lifetime).expect("a good URL");
                 super::$name(&connect).await;
             })+
+        }
+        /// There is one database only, so one after the other.
+        #[tokio::test]
+        async fn all_of_that_on_a_cluster() {
+            let cluster = RedisCluster::start(0).await;
+            let url = cluster.url();
+            $(
+                cluster.clear().await;
+                $name(&|lifetime| Redis::with_lifetime(&url, lifetime).expect("a good URL")).await;
+            )+
         }
         mod on_local {
             $(#[tokio::test]
@@ -29,7 +39,7 @@ macro_rules! on_both_engines {
     };
 }
 
-on_both_engines! {
+on_all_engines! {
     the_higher_fence_has_the_session_in_whatever_order_the_claims_come
     of_fifty_claims_at_once_the_highest_fence_stays
     a_claim_that_is_sent_again_replaces_nobody
@@ -382,6 +392,48 @@ mod with_a_server_that_fails {
         presence.claim(alice("b", 2)).await.expect_err("a replica takes no claims");
         // Ours to make it a replica, and then the engine's.
         eventually!(connections().await, |count| *count > before + 1);
+    }
+
+    #[tokio::test]
+    async fn a_cluster_serves_what_it_can_while_one_of_it_is_dead_and_all_when_a_replica_has_taken_over() {
+        let mut cluster = RedisCluster::start(1).await;
+        let presence = Redis::connect(&cluster.url()).expect("a good URL");
+        let entries: Vec<Entry> = (0..300).map(|n| entry("demo", &format!("u{n}"), "s", "a", 1)).collect();
+        for entry in &entries {
+            assert_eq!(presence.claim(entry.clone()).await, Ok(Claim::Granted(None)));
+        }
+        let sizes = cluster.sizes().await;
+        assert!(sizes[..3].iter().all(|size| *size > 50), "each has its part: {sizes:?}");
+        // As of servers that have just begun.
+        cluster.forget_scripts().await;
+        let kept = vec![Renewal::Kept; entries.len()];
+        assert_eq!(presence.renew(entries.clone()).await, Ok(kept.clone()));
+
+        cluster.kill(0).await;
+        // Of the others' users.
+        let mut served = 0;
+        for entry in &entries {
+            served += usize::from(presence.renew(vec![entry.clone()]).await.is_ok());
+        }
+        assert!(served > 0);
+        eventually!(presence.renew(entries.clone()).await.ok(), |renewals| renewals.as_ref() == Some(&kept));
+        for entry in &entries {
+            let user = &entry.session.user;
+            assert_eq!(pods_of(&presence, "demo", user).await, ["a"]);
+            assert_eq!(presence.claim(super::entry("demo", user, "s", "b", 0)).await, Ok(Claim::Refused));
+        }
+        presence.announce("a").await.expect("an answer");
+        assert_eq!(presence.pods().await, Ok(BTreeSet::from(["a".to_owned()])));
+    }
+
+    #[tokio::test]
+    async fn the_first_of_several_addresses_that_answers_is_taken() {
+        let (one, other) = (Server::redis().await, Server::redis().await);
+        let presence = Redis::connect(&format!("{}, {}", one.new_url(), other.new_url())).expect("good URLs");
+        presence.claim(alice("a", 1)).await.expect("an answer");
+        one.kill().await;
+        eventually!(presence.renew(vec![alice("a", 1)]).await.ok(), |renewals| *renewals == Some(vec![Renewal::Kept]));
+        assert_eq!(pods_of(&presence, "demo", "alice").await, ["a"]);
     }
 
     #[tokio::test]

@@ -6,17 +6,18 @@
 //! | `presence-pods` | sorted set: pod → its expiry |
 //!
 //! What must be one step is a script; each opens with its KEYS and ARGV, and touches one key only, as a cluster asks for.
-//! Expiries are by Redis' clock: no pod's own matters.
+//! Expiries are by Redis' clock: no pod's own matters. In a cluster that is the clock of the server that holds the key, and
+//! whoever reads goes by any server's: they must be within seconds of each other, which [`LIFETIME`] has room for.
 
 mod link;
 mod record;
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
-use ::redis::{Client, FromRedisValue, Pipeline, Script, Value, from_redis_value};
+use ::redis::{Cmd, ConnectionInfo, FromRedisValue, IntoConnectionInfo as _, Value, from_redis_value};
 use futures::{FutureExt as _, future::BoxFuture, future::try_join_all};
 
-use self::link::Link;
+use self::link::{Link, Lua};
 use super::{Claim, Engine, Entry, LIFETIME, Presence, PresenceError, Renewal};
 
 /// So many users or entries travel in one round trip.
@@ -47,7 +48,8 @@ impl fmt::Debug for Redis {
 
 impl Redis {
     /// A presence store that connects in the background, and again whenever it loses the connection, for ever. With
-    /// `rediss://` the server's certificate is held against the system's.
+    /// `rediss://` the server's certificate is held against the system's. `url` may list several, with commas between, of
+    /// which the first that answers is taken. When that is a part of a cluster (`cluster_enabled`), keys are looked for in all of it.
     ///
     /// Call it inside a Tokio runtime.
     ///
@@ -64,9 +66,10 @@ impl Redis {
     pub fn with_lifetime(url: &str, lifetime: Duration) -> Result<Presence, BadUrl> {
         // Fails when the process has one already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::open(url).map_err(|_| BadUrl)?;
+        let addresses: Result<Vec<ConnectionInfo>, _> =
+            url.split(',').map(|url| url.trim().into_connection_info()).collect();
         Ok(Presence::new(Self {
-            link: Link::new(client),
+            link: Link::new(addresses.map_err(|_| BadUrl)?),
             lifetime_ms: u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX),
             claim: Lua::new(include_str!("claim.lua")),
             renew: Lua::new(include_str!("renew.lua")),
@@ -75,23 +78,34 @@ impl Redis {
         }))
     }
 
-    async fn query<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, PresenceError> {
-        self.link.with(async |mut connection| pipeline.query_async(&mut connection).await).await
+    async fn ask(&self, commands: Vec<Cmd>) -> Result<Vec<Value>, PresenceError> {
+        self.link.with(async |mut connection| connection.ask(commands).await).await
+    }
+
+    /// One answer for each entry.
+    async fn call<T: FromRedisValue>(
+        &self,
+        script: &Lua,
+        calls: impl IntoIterator<Item = (String, Vec<String>)>,
+    ) -> Result<Vec<T>, PresenceError> {
+        let answers = self.link.with(async |mut connection| connection.call(script, calls).await).await?;
+        answers.into_iter().map(read).collect()
     }
 
     /// What the scripts `claim` and `renew` want to know of an entry.
-    fn arguments(&self, Entry { session, place }: &Entry) -> [String; 4] {
+    fn claiming(&self, Entry { session, place }: &Entry) -> (String, Vec<String>) {
         let fence = record::digits(place.fence);
-        [record::field(session), record::without_expiry(place), fence, self.lifetime_ms.to_string()]
+        let arguments =
+            vec![record::field(session), record::without_expiry(place), fence, self.lifetime_ms.to_string()];
+        (record::key(&session.user), arguments)
     }
 }
 
 impl Engine for Redis {
     fn claim(&self, entry: Entry) -> BoxFuture<'_, Result<Claim, PresenceError>> {
         async move {
-            let mut pipeline = self.claim.pipeline();
-            self.claim.call(&mut pipeline, &record::key(&entry.session.user), &self.arguments(&entry));
-            let [(granted, replaced)]: [(bool, Option<String>); 1] = self.query(&pipeline).await?;
+            let answers: Vec<(bool, Option<String>)> = self.call(&self.claim, [self.claiming(&entry)]).await?;
+            let (granted, replaced) = answers.into_iter().next().unwrap_or_default();
             let replaced = replaced.and_then(|record| record::read(&record)).map(|(place, _)| place);
             Ok(if granted { Claim::Granted(replaced) } else { Claim::Refused })
         }
@@ -102,11 +116,7 @@ impl Engine for Redis {
         async move {
             let mut renewals = Vec::with_capacity(entries.len());
             for chunk in entries.chunks(CHUNK) {
-                let mut pipeline = self.renew.pipeline();
-                for entry in chunk {
-                    self.renew.call(&mut pipeline, &record::key(&entry.session.user), &self.arguments(entry));
-                }
-                let kept: Vec<bool> = self.query(&pipeline).await?;
+                let kept: Vec<bool> = self.call(&self.renew, chunk.iter().map(|entry| self.claiming(entry))).await?;
                 renewals.extend(kept.into_iter().map(|kept| if kept { Renewal::Kept } else { Renewal::Lost }));
             }
             Ok(renewals)
@@ -117,12 +127,10 @@ impl Engine for Redis {
     fn release(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), PresenceError>> {
         async move {
             for chunk in entries.chunks(CHUNK) {
-                let mut pipeline = self.release.pipeline();
-                for Entry { session, place } in chunk {
-                    let arguments = [record::field(session), record::digits(place.fence)];
-                    self.release.call(&mut pipeline, &record::key(&session.user), &arguments);
-                }
-                let _: Vec<()> = self.query(&pipeline).await?;
+                let calls = chunk.iter().map(|Entry { session, place }| {
+                    (record::key(&session.user), vec![record::field(session), record::digits(place.fence)])
+                });
+                let _: Vec<()> = self.call(&self.release, calls).await?;
             }
             Ok(())
         }
@@ -157,24 +165,20 @@ impl Engine for Redis {
     }
 
     fn announce(&self, pod: &str) -> BoxFuture<'_, Result<(), PresenceError>> {
-        let mut pipeline = self.announce.pipeline();
-        self.announce.call(&mut pipeline, PODS, &[pod.to_owned(), self.lifetime_ms.to_string()]);
-        async move { self.query::<[(); 1]>(&pipeline).await.map(drop) }.boxed()
+        let call = (PODS.to_owned(), vec![pod.to_owned(), self.lifetime_ms.to_string()]);
+        async move { self.call::<()>(&self.announce, [call]).await.map(drop) }.boxed()
     }
 
     fn withdraw(&self, pod: &str) -> BoxFuture<'_, Result<(), PresenceError>> {
-        let mut pipeline = Pipeline::new();
-        pipeline.cmd("ZREM").arg(PODS).arg(pod).ignore();
-        async move { self.query(&pipeline).await }.boxed()
+        let command = Cmd::zrem(PODS, pod);
+        async move { self.ask(vec![command]).await.map(drop) }.boxed()
     }
 
     fn pods(&self) -> BoxFuture<'_, Result<BTreeSet<String>, PresenceError>> {
         async move {
-            let mut pipeline = Pipeline::new();
-            pipeline.cmd("TIME");
-            pipeline.cmd("ZRANGE").arg(PODS).arg(0).arg(-1).arg("WITHSCORES");
-            let (now, pods): ((u64, u64), Vec<(String, f64)>) = self.query(&pipeline).await?;
-            let live = |(_, expires_ms): &(String, f64)| *expires_ms > millis(now) as f64;
+            let (now, mut answers) = self.ask_with_time(vec![Cmd::zrange_withscores(PODS, 0, -1)]).await?;
+            let pods: Vec<(String, f64)> = read(answers.next().unwrap_or_default())?;
+            let live = |(_, expires_ms): &(String, f64)| *expires_ms > now as f64;
             Ok(pods.into_iter().filter(live).map(|(pod, _)| pod).collect())
         }
         .boxed()
@@ -182,15 +186,18 @@ impl Engine for Redis {
 }
 
 impl Redis {
+    /// Redis' time, in Unix milliseconds, and the answers to these commands.
+    async fn ask_with_time(&self, mut commands: Vec<Cmd>) -> Result<(u64, impl Iterator<Item = Value>), PresenceError> {
+        commands.insert(0, ::redis::cmd("TIME"));
+        let mut answers = self.ask(commands).await?.into_iter();
+        let (seconds, micros): (u64, u64) = read(answers.next().unwrap_or_default())?;
+        Ok((seconds * 1000 + micros / 1000, answers))
+    }
+
     /// The entries of each of the users that have not expired, in one round trip.
     async fn entries_of(&self, users: &[String]) -> Result<Vec<Vec<Entry>>, PresenceError> {
-        let mut pipeline = Pipeline::new();
-        pipeline.cmd("TIME");
-        for user in users {
-            pipeline.cmd("HGETALL").arg(record::key(user));
-        }
-        let mut answers = self.query::<Vec<Value>>(&pipeline).await?.into_iter();
-        let now = millis(read(answers.next().unwrap_or_default())?);
+        let commands = users.iter().map(|user| Cmd::hgetall(record::key(user))).collect();
+        let (now, answers) = self.ask_with_time(commands).await?;
         let read_user = |(user, hash): (&String, Value)| {
             let records: Vec<(String, String)> = read(hash)?;
             let entries = records.iter().filter_map(|(field, record)| record::read_entry(user, field, record));
@@ -200,34 +207,6 @@ impl Redis {
     }
 }
 
-/// A script that works on one key.
-struct Lua {
-    text: &'static str,
-    hash: String,
-}
-
-impl Lua {
-    fn new(text: &'static str) -> Self {
-        Self { text, hash: Script::new(text).get_hash().to_owned() }
-    }
-
-    /// One that begins by making the script known, as Redis forgets it when it restarts.
-    fn pipeline(&self) -> Pipeline {
-        let mut pipeline = Pipeline::new();
-        pipeline.cmd("SCRIPT").arg("LOAD").arg(self.text).ignore();
-        pipeline
-    }
-
-    fn call(&self, pipeline: &mut Pipeline, key: &str, arguments: &[String]) {
-        pipeline.cmd("EVALSHA").arg(&self.hash).arg(1).arg(key).arg(arguments);
-    }
-}
-
 fn read<T: FromRedisValue>(value: Value) -> Result<T, PresenceError> {
     from_redis_value(value).map_err(|error| PresenceError(error.to_string()))
-}
-
-/// The answer to `TIME`, in Unix milliseconds.
-fn millis((seconds, micros): (u64, u64)) -> u64 {
-    seconds * 1000 + micros / 1000
 }

@@ -24,7 +24,7 @@ fn parties(overlay: Overlay) -> Vec<Party> {
     let name = |name: &str| json!({"app.kubernetes.io/name": name});
     let mut parties = vec![
         party("nats", "convene", name("nats"), &[4222, 6222, 7777, 8222]),
-        party("redis", "convene", name("redis"), &[6379]),
+        party("redis", "convene", name("redis"), &[6379, 16379]),
         party("postgres", "convene", json!({"cnpg.io/cluster": "convene-postgres"}), &[5432, 8000, 9187]),
         party("administrator", "convene", json!({"convene/administers": "true"}), &[]),
         party("stranger", "convene", json!({}), &[80, 8080]),
@@ -113,6 +113,9 @@ fn needed(overlay: Overlay, is_large: bool) -> BTreeSet<String> {
         "convene-migrate -> postgres:5432".to_owned(),
         "prometheus -> nats:7777".to_owned(),
         "nats -> nats:6222".to_owned(),
+        // A cluster of them.
+        "redis -> redis:6379".to_owned(),
+        "redis -> redis:16379".to_owned(),
         "prometheus -> postgres:9187".to_owned(),
         "postgres -> postgres:5432".to_owned(),
         "postgres -> postgres:8000".to_owned(),

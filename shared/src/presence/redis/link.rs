@@ -1,12 +1,14 @@
-//! The connection to Redis: made in the background, checked, and made again.
+//! The connection to Redis, one server or a cluster: made in the background, checked, and made again.
 //!
 //! The connection manager of the redis crate is not used: while Redis is away it lets each caller wait, and a connection
 //! whose other end has vanished it keeps until the kernel gives up, a quarter of an hour later.
 
+mod connection;
+
 use std::{sync::Arc, time::Duration};
 
 use rand::Rng as _;
-use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult, aio::MultiplexedConnection};
+use redis::{ConnectionInfo, RedisError, RedisResult};
 use tokio::{
     sync::{Notify, watch},
     task::AbortHandle,
@@ -15,14 +17,10 @@ use tokio::{
 
 use crate::presence::{PATIENCE, PresenceError};
 
+pub(super) use connection::{Connection, Lua};
+
 /// How often a connection is checked.
 const CHECK: Duration = Duration::from_secs(1);
-
-/// A check may take so long: Redis may be busy with something slow.
-const CHECK_PATIENCE: Duration = Duration::from_secs(2);
-
-/// An attempt to connect may take so long, the greeting included.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Longest pause between two attempts to connect.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
@@ -32,7 +30,7 @@ enum State {
     /// Just lost, or not made yet: worth waiting for.
     Connecting,
     /// Whoever finds it broken says so.
-    Connected(MultiplexedConnection, Arc<Notify>),
+    Connected(Connection, Arc<Notify>),
     /// Not made at the first attempt; why. Nobody waits.
     Away(String),
 }
@@ -50,10 +48,10 @@ impl Drop for Link {
 }
 
 impl Link {
-    /// Begins to connect.
-    pub(super) fn new(client: Client) -> Self {
+    /// Begins to connect. The addresses are those of one server, or of any of a cluster's.
+    pub(super) fn new(addresses: Vec<ConnectionInfo>) -> Self {
         let (sender, state) = watch::channel(State::Connecting);
-        let task = tokio::spawn(look_after(client, sender)).abort_handle();
+        let task = tokio::spawn(look_after(addresses, sender)).abort_handle();
         Self { state, task }
     }
 
@@ -63,7 +61,7 @@ impl Link {
     /// There is no connection, or it fails, or the time is over.
     pub(super) async fn with<T>(
         &self,
-        work: impl AsyncFnOnce(MultiplexedConnection) -> RedisResult<T>,
+        work: impl AsyncFnOnce(Connection) -> RedisResult<T>,
     ) -> Result<T, PresenceError> {
         let connected_and_done = async {
             let mut state = self.state.clone();
@@ -90,21 +88,23 @@ fn is_broken(error: &RedisError) -> bool {
     error.is_io_error() || error.is_unrecoverable_error() || error.code() == Some("READONLY")
 }
 
-async fn look_after(client: Client, state: watch::Sender<State>) {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_PATIENCE))
-        .set_response_timeout(Some(CHECK_PATIENCE));
+async fn look_after(addresses: Vec<ConnectionInfo>, state: watch::Sender<State>) {
     let mut attempt = 0;
     loop {
-        match client.get_multiplexed_async_connection_with_config(&config).await {
+        match Connection::open(&addresses).await {
             Ok(connection) => {
-                tracing::info!("connected to Redis");
+                if !matches!(*state.borrow(), State::Connected(..)) {
+                    tracing::info!(is_cluster = connection.is_cluster(), "connected to Redis");
+                }
                 attempt = 0;
                 let broken = Arc::new(Notify::new());
                 state.send_replace(State::Connected(connection.clone(), broken.clone()));
-                let reason = until_it_fails(connection, &broken).await;
+                let reason = until_it_fails(&connection, &broken).await;
                 tracing::warn!(reason, "lost the connection to Redis");
-                state.send_replace(State::Connecting);
+                // What the other servers of a cluster hold is served meanwhile.
+                if !connection.is_cluster() {
+                    state.send_replace(State::Connecting);
+                }
             }
             Err(error) => {
                 if attempt == 0 {
@@ -119,13 +119,13 @@ async fn look_after(client: Client, state: watch::Sender<State>) {
 }
 
 /// Returns why the connection is no good any more.
-async fn until_it_fails(mut connection: MultiplexedConnection, broken: &Notify) -> String {
+async fn until_it_fails(connection: &Connection, broken: &Notify) -> String {
     loop {
         if timeout(CHECK, broken.notified()).await.is_ok() {
             return "a call failed".to_owned();
         }
         // An error that Redis answers with, as while it is loading, says that the connection is good.
-        if let Err(error) = redis::cmd("PING").exec_async(&mut connection).await
+        if let Err(error) = connection.clone().check().await
             && is_broken(&error)
         {
             return error.to_string();
