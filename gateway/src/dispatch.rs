@@ -14,7 +14,7 @@ use tracing::{Instrument as _, field::Empty, info_span};
 use crate::{
     hub::{InFlight, Socket},
     transport::{Request, RequestTag},
-    workers::{Workers, code_of},
+    workers::{Workers, broken, code_of},
 };
 
 /// Passes a request on and queues its answer. `in_flight` is given back afterwards. A trace of the request begins here.
@@ -42,15 +42,14 @@ async fn pass_on(workers: Workers, socket: Arc<Socket>, request: Request, in_fli
         Ok((namespace, subject)) => (namespace, workers.pass_on(subject, &socket.session, &event_id, data).await),
         Err(error) => ("none", Err(error)),
     };
+    let outcome = outcome.and_then(|answer| {
+        let body = str::from_utf8(&answer.payload);
+        let body = body.map_err(|error| broken(tag.endpoint.as_deref().unwrap_or_default(), error))?;
+        queue_answer(&socket, &tag, body);
+        Ok(code_of(&answer))
+    });
     let code = match outcome {
-        Ok(answer) => {
-            let code = code_of(&answer);
-            match std::str::from_utf8(&answer.payload) {
-                Ok(body) => queue_answer(&socket, &tag, body),
-                Err(_) => answer_error(&socket, &tag, &Error::new(Code::Internal, "")),
-            }
-            code
-        }
+        Ok(code) => code,
         Err(error) => {
             answer_error(&socket, &tag, &error);
             Some(error.code)

@@ -9,11 +9,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use shared::{
-    api::{Code, Error},
-    internal::{CalendarFile, ReadCalendar},
+    api::Error,
+    internal::{CalendarFile, InternalRequest as _, ReadCalendar},
 };
 
-use crate::{Gateway, admission::authenticate, http::failed};
+use crate::{Gateway, admission::authenticate, http::failed, workers::broken};
 
 /// Whoever has a session or the link of an invitation; the link's token alone will do, whatever the session is worth.
 pub async fn invitation(
@@ -40,7 +40,7 @@ pub async fn invitation(
 
 fn calendar(CalendarFile { method, text }: CalendarFile) -> Result<Response, Error> {
     let content_type = HeaderValue::try_from(format!("text/calendar; charset=utf-8; method={method}"))
-        .map_err(|_| Error::new(Code::Internal, "a calendar file of an unknown kind"))?;
+        .map_err(|error| broken(ReadCalendar::METHOD, error))?;
     let fixed = |name: HeaderName, value| (name, HeaderValue::from_static(value));
     let headers = [
         (header::CONTENT_TYPE, content_type),

@@ -1,6 +1,6 @@
 //! The gateway's own requests to workers.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use shared::{
     api::{Code, Error},
@@ -38,13 +38,13 @@ impl Workers {
     /// See [`Workers::ask`].
     pub async fn ask_within<R: InternalRequest>(&self, patience: Duration, request: &R) -> Result<R::Answer, Error> {
         let subject = Subject::internal(R::NAMESPACE, R::METHOD);
-        let payload = serde_json::to_vec(request).map_err(|error| broken(R::METHOD, &error))?;
+        let payload = serde_json::to_vec(request).map_err(|error| broken(R::METHOD, error))?;
         let answer = self.send(subject, None, "", payload, patience).await?;
         if let Some(error) = error_of(&answer) {
             return Err(error);
         }
         let body: Body<R::Answer> =
-            serde_json::from_slice(&answer.payload).map_err(|error| broken(R::METHOD, &error))?;
+            serde_json::from_slice(&answer.payload).map_err(|error| broken(R::METHOD, error))?;
         Ok(body.data)
     }
 
@@ -147,7 +147,8 @@ fn call_headers(call: &Call) -> Result<Headers, BusError> {
     }
 }
 
-fn broken(method: &str, error: &serde_json::Error) -> Error {
+/// What a worker has answered can not be understood: logged with the id that the client is told.
+pub fn broken(method: &str, error: impl fmt::Display) -> Error {
     let id = uuid::Uuid::now_v7();
     tracing::error!(%id, method, %error, "a worker and this gateway do not understand each other");
     Error::new(Code::Internal, id.to_string())

@@ -93,6 +93,7 @@ pub fn init(service: &'static str, pod: &str, filter: &str, common: &Common, rat
     let subscriber = tracing_subscriber::registry().with(log.with_filter(filter)).with(traces);
     subscriber.try_init()?;
     *started = true;
+    log::report_panics(common.log_format);
     handle.install();
     if let Some(provider) = &provider {
         opentelemetry::global::set_tracer_provider(provider.clone());

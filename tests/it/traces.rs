@@ -3,12 +3,13 @@
 use std::{collections::HashSet, path::Path};
 
 use harness::{
-    Stack,
+    Pod, Stack,
     collector::{Collector, Seen, tree},
     eventually,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::process::Command;
+use uuid::Uuid;
 
 async fn stack(collector: &Collector, ratio: &str) -> Stack {
     let endpoint = format!("--otlp-endpoint={}", collector.endpoint);
@@ -22,15 +23,18 @@ async fn stack(collector: &Collector, ratio: &str) -> Stack {
         .await
 }
 
+fn lunch() -> Value {
+    json!({
+        "sourceType": "room", "sourceIds": ["lobby"], "subject": "Lunch", "invitedUserIds": ["bob"],
+        "startDate": "2099-05-01T12:00:00+02:00", "endDate": "2099-05-01T13:00:00+02:00",
+    })
+}
+
 /// Alice invites Bob, who is on the other gateway; he has the event.
 async fn alice_invites_bob(stack: &Stack) {
     let mut alice = stack.client(0, "alice").await;
     let mut bob = stack.client(1, "bob").await;
-    let meeting = json!({
-        "sourceType": "room", "sourceIds": ["lobby"], "subject": "Lunch", "invitedUserIds": ["bob"],
-        "startDate": "2099-05-01T12:00:00+02:00", "endDate": "2099-05-01T13:00:00+02:00",
-    });
-    alice.ask("meeting:createMeeting", meeting).await;
+    alice.ask("meeting:createMeeting", lunch()).await;
     bob.event("meeting:onMeetingCreated").await;
 }
 
@@ -121,6 +125,46 @@ async fn where_no_trace_is_kept_nobody_keeps_one() {
     }
     let spans = collector.spans();
     assert!(spans.is_empty(), "{}", tree(&spans));
+}
+
+/// The lines of a pod's JSON log of this level.
+fn lines(pod: &Pod, level: &str) -> Vec<Value> {
+    let log = pod.logged();
+    let events = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("JSON: {line}")));
+    events.filter(|event| event["level"] == level).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_is_one_line_with_the_id_that_the_client_got_and_the_trace() {
+    let collector = Collector::start().await;
+    let endpoint = format!("--otlp-endpoint={}", collector.endpoint);
+    let stack = Stack::builder()
+        .processes()
+        .gateway_arg(&endpoint)
+        .gateway_arg("--log-format=json")
+        .worker_arg(&endpoint)
+        .worker_arg("--log-format=json")
+        .start()
+        .await;
+    let mut alice = stack.client(0, "alice").await;
+    sqlx::query("ALTER TABLE meetings RENAME TO gone").execute(&mut stack.database().await).await.expect("renamed");
+    let answer = alice.call_once("an event", "meeting:createMeeting", lunch()).await;
+    assert_eq!(answer["error"]["code"], 500, "{answer}");
+    let id = answer["error"]["message"].as_str().expect("an id");
+    Uuid::parse_str(id).expect("an id and nothing else");
+
+    let failures = eventually!(lines(&stack.workers[0], "ERROR"), |lines: &Vec<Value>| !lines.is_empty());
+    let [failure] = &failures[..] else { panic!("one line: {failures:?}") };
+    assert_eq!(failure["id"], id);
+    assert!(failure["error"].as_str().is_some_and(|error| error.contains("meetings")), "{failure}");
+    let span = &failure["span"];
+    assert_eq!((&span["method"], &span["event_id"]), (&json!("createMeeting"), &json!("an event")));
+    let trace = eventually!(trace_of(&collector.spans(), "meeting:createMeeting"), |trace: &Vec<Seen>| {
+        !named(trace, "meeting.createMeeting").is_empty()
+    });
+    let kept: String = trace[0].span.trace_id.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(span["trace_id"], kept.as_str());
+    assert_eq!(lines(&stack.gateways[0], "ERROR"), Vec::<Value>::new(), "the worker has said it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

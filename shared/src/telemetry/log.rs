@@ -1,6 +1,11 @@
 //! What is logged, and how it is written.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    panic,
+    sync::{Mutex, PoisonError},
+    thread,
+};
 
 use anyhow::{Context as _, Result};
 use tracing::Subscriber;
@@ -84,11 +89,26 @@ where
     }
 }
 
+/// Lets a panic be one line of a JSON log, within the spans that it happened in. Elsewhere it stays as Rust writes it, which
+/// people read more easily.
+pub(super) fn report_panics(format: LogFormat) {
+    if format == LogFormat::Json {
+        panic::set_hook(Box::new(|panicked| {
+            let location = panicked.location().map(ToString::to_string);
+            let thread = thread::current().name().map(str::to_owned);
+            let payload = panicked.payload_as_str().unwrap_or("something that is no text");
+            let backtrace = Backtrace::capture();
+            let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+            tracing::error!(location, thread, backtrace, "panicked: {payload}");
+        }));
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::{io, sync::Arc};
+    use std::{env, io, process::Command, sync::Arc};
 
-    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
     use super::*;
 
@@ -169,6 +189,34 @@ mod tests {
             let log = written.text();
             assert!(!log.contains("hidden"), "{directives}: {log}");
             assert_eq!(log.contains("logged"), directives != "convene::trace=trace", "{directives}: {log}");
+        }
+    }
+
+    /// Set for the process that is to panic: the hook is of a whole process, so it is not this one.
+    const PANICS: &str = "CONVENE_TEST_PANICS";
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "no setting of a program")]
+    fn a_panic_is_one_line_of_a_json_log_with_what_was_being_done() {
+        let name = "telemetry::log::tests::a_panic_is_one_line_of_a_json_log_with_what_was_being_done";
+        if env::var(PANICS).is_ok() {
+            report_panics(LogFormat::Json);
+            let log = layer(LogFormat::Json, io::stderr, false);
+            tracing_subscriber::registry().with(log).init();
+            let _entered = tracing::info_span!("request", event_id = "e").entered();
+            panic!("first\nsecond");
+        }
+        for backtrace in ["0", "1"] {
+            let mut again = Command::new(env::current_exe().expect("this program"));
+            again.args(["--exact", name, "--nocapture"]).env(PANICS, "1").env("RUST_BACKTRACE", backtrace);
+            let output = again.output().expect("it runs");
+            let log = String::from_utf8(output.stderr).expect("text");
+            let [line] = log.lines().collect::<Vec<_>>()[..] else { panic!("one line: {log}") };
+            let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            assert_eq!((&event["level"], &event["message"]), (&"ERROR".into(), &"panicked: first\nsecond".into()));
+            assert_eq!(event["span"]["event_id"], "e");
+            assert!(event["location"].as_str().is_some_and(|place| place.contains("log.rs:")), "{line}");
+            assert_eq!(event["backtrace"].is_string(), backtrace == "1", "{line}");
         }
     }
 
