@@ -9,6 +9,10 @@ use std::{
 use futures::{StreamExt as _, stream};
 use harness::{Client, Stack, process::processor_times};
 use serde_json::{Value, json};
+use shared::{
+    internal::Session,
+    presence::{Entry, Place, redis::Redis},
+};
 
 use crate::{Figure, timed};
 
@@ -17,6 +21,10 @@ const USERS: usize = 400;
 
 /// So many are told of each change: who makes it and whom he invites.
 const TOLD: usize = 6;
+
+/// Entries of presence, and how often they are renewed.
+const ENTRIES: usize = 20_000;
+const BEATS: usize = 20;
 
 /// Requests in flight.
 const AT_ONCE: usize = 32;
@@ -63,7 +71,24 @@ pub async fn measure() -> Vec<Figure> {
     let begun = Begun::now();
     rounds(&mut clients, 10, list).await;
     figures.push(begun.figure("a list of 12 meetings", USERS * 10));
+
+    let presence = Redis::connect(&stack.servers.redis_url).expect("a good URL");
+    presence.renew(entries()).await.expect("Redis takes them");
+    let begun = Begun::now();
+    for _ in 0..BEATS {
+        presence.renew(entries()).await.expect("Redis takes them");
+    }
+    figures.push(begun.figure("the beat of a socket (a gateway's part is this program's)", ENTRIES * BEATS));
     figures
+}
+
+/// What gateways say again of their sockets at every beat.
+fn entries() -> Vec<Entry> {
+    let entry = |n| Entry {
+        session: Session { user: format!("user-{n}"), network: "demo".to_owned(), sid: format!("session-{n}") },
+        place: Place { pod: "pod".to_owned(), socket: n, fence: 1, since_ms: 0 },
+    };
+    (0..ENTRIES as u64).map(entry).collect()
 }
 
 fn user(n: usize) -> String {
