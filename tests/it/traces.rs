@@ -2,10 +2,13 @@
 
 use std::{collections::HashSet, path::Path};
 
+use bytes::Bytes;
+use futures::StreamExt as _;
 use harness::{
     Pod, Stack,
     collector::{Collector, Seen, tree},
     eventually,
+    servers::nats_client,
 };
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -165,6 +168,36 @@ async fn a_failure_is_one_line_with_the_id_that_the_client_got_and_the_trace() {
     let kept: String = trace[0].span.trace_id.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(span["trace_id"], kept.as_str());
     assert_eq!(lines(&stack.gateways[0], "ERROR"), Vec::<Value>::new(), "the worker has said it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_no_text_is_a_failure_with_an_id_too() {
+    let stack = Stack::builder()
+        .processes()
+        .gateway_arg("--log-format=json")
+        .worker_arg("--namespaces=user,directory,events")
+        .start()
+        .await;
+    let mut alice = stack.client(0, "alice").await;
+    let bus = nats_client(&stack.servers.nats_url).await.expect("NATS");
+    let mut asked = bus.subscribe("rpc.meeting.getMeeting").await.expect("a subscription");
+    bus.flush().await.expect("NATS knows of it");
+    let worker = tokio::spawn(async move {
+        let request = asked.next().await.expect("a request");
+        let reply = request.reply.expect("an answer is waited for");
+        bus.publish(reply, Bytes::from_static(b"\xff")).await.expect("published");
+        bus.flush().await.expect("it is on its way");
+    });
+    let answer = alice.call("meeting:getMeeting", json!({"meetingId": "x"})).await;
+    worker.await.expect("it has answered");
+    assert_eq!(answer["error"]["code"], 500, "{answer}");
+    let id = answer["error"]["message"].as_str().expect("an id");
+    let failures = eventually!(lines(&stack.gateways[0], "ERROR"), |lines: &Vec<Value>| !lines.is_empty());
+    let [failure] = &failures[..] else { panic!("one line: {failures:?}") };
+    assert_eq!((&failure["id"], &failure["method"]), (&json!(id), &json!("meeting:getMeeting")));
+    let counted =
+        stack.gateways[0].metric("convene_requests_total", &[r#"namespace="meeting""#, r#"code="500""#]).await;
+    assert!((counted - 1.0).abs() < f64::EPSILON, "{counted}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
