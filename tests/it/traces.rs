@@ -111,6 +111,37 @@ async fn one_request_is_one_trace_from_its_frame_to_the_other_clients_socket() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_trace_goes_on_at_the_socket_of_who_comes_back_later() {
+    let collector = Collector::start().await;
+    let stack = stack(&collector, "1").await;
+    let bob = stack.connect(1, "bob").open().await;
+    let mut bob = bob.expect("let in");
+    let begin = bob.event("user_info").await["lastEventId"].clone();
+    bob.close().await;
+    let mut alice = stack.client(0, "alice").await;
+    alice.ask("meeting:createMeeting", lunch()).await;
+    alice.event("meeting:onMeetingCreated").await;
+    // Read from the log: nobody has kept the event in memory.
+    stack.gateways[1].stop().await;
+    stack.gateways[1].start().await;
+    stack.gateways[1].ready().await;
+
+    let back = stack.connect(1, "bob").last_event_id(begin.as_str().expect("an id"));
+    let mut bob = back.open().await.expect("let in");
+    bob.event("user_info").await;
+    bob.event("meeting:onMeetingCreated").await;
+    let delivered = |trace: &[Seen]| -> HashSet<String> {
+        named(trace, "deliver meeting:onMeetingCreated").iter().map(|seen| seen.instance.clone()).collect()
+    };
+    let trace = eventually!(trace_of(&collector.spans(), "meeting:createMeeting"), |trace: &Vec<Seen>| {
+        delivered(trace).len() == 2 && !named(trace, "meeting.createMeeting").is_empty()
+    });
+    for delivery in named(&trace, "deliver meeting:onMeetingCreated") {
+        assert!(trace.iter().any(|seen| seen.span.span_id == delivery.span.parent_span_id), "{}", tree(&trace));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_no_trace_is_kept_nobody_keeps_one() {
     let collector = Collector::start().await;
     let stack = stack(&collector, "0").await;
