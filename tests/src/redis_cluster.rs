@@ -6,7 +6,11 @@ use redis::{Cmd, FromRedisValue, cmd};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::{eventually, process::Guarded, servers::free_port};
+use crate::{
+    eventually,
+    process::{Guarded, signal},
+    servers::free_port,
+};
 
 const PASSWORD: &str = "secret";
 
@@ -44,6 +48,8 @@ impl RedisCluster {
                     .args(["--requirepass", PASSWORD, "--masterauth", PASSWORD])
                     .args(["--port", &port.to_string(), "--cluster-port", &bus.to_string()])
                     .args(["--cluster-node-timeout", &NODE_TIMEOUT_MS.to_string()])
+                    // What the others hold is served whoever is dead, as deploy/README.md asks for.
+                    .args(["--cluster-require-full-coverage", "no"])
                     // Who has lost sight of the others for a while is new enough: nothing here is worth keeping.
                     .args(["--cluster-replica-validity-factor", "0", "--dir"])
                     .arg(place)
@@ -103,16 +109,36 @@ impl RedisCluster {
         }
     }
 
-    /// How many keys each of the servers has.
+    /// Which of the servers has a key that is there.
     ///
     /// # Panics
-    /// When a server does not answer.
-    pub async fn sizes(&self) -> Vec<usize> {
-        let mut sizes = Vec::new();
-        for server in &self.servers {
-            sizes.push(server.ask(&command("DBSIZE")).await.expect("a number"));
+    /// When none has.
+    pub async fn holder(&self, key: &str) -> usize {
+        let mut exists = command("EXISTS");
+        exists.arg(key);
+        for (n, server) in self.servers.iter().enumerate() {
+            // Others send the caller elsewhere.
+            if server.ask(&exists).await == Some(1) {
+                return n;
+            }
         }
-        sizes
+        panic!("nobody has {key}");
+    }
+
+    /// Stops one of them without a word, until it is resumed.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn pause(&self, server: usize) {
+        signal(self.servers[server].process.id(), "STOP").expect("it runs");
+    }
+
+    /// Lets a paused one go on.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn resume(&self, server: usize) {
+        signal(self.servers[server].process.id(), "CONT").expect("it runs");
     }
 
     /// Kills one of the first three, which held keys from the beginning.
