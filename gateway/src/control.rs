@@ -8,6 +8,8 @@ use shared::{
     internal::{Closed, Control, Fence},
 };
 
+use tokio::sync::Mutex;
+
 use crate::Gateway;
 
 /// How long the other pods may take to say how many sockets they close.
@@ -88,7 +90,9 @@ impl Gateway {
     }
 
     /// Heeds what this pod is told until the process stops.
-    pub async fn heed_control(self: Arc<Self>, [mut own, mut all]: [Subscription; 2]) {
+    pub async fn heed_control(self: Arc<Self>, subscriptions: Arc<Mutex<[Subscription; 2]>>) {
+        let mut subscriptions = subscriptions.lock().await;
+        let [own, all] = &mut *subscriptions;
         loop {
             let message = tokio::select! {
                 () = self.stop.cancelled() => return,

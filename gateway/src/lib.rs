@@ -56,11 +56,15 @@ use shared::{
     api::Close,
     bus::Bus,
     http::{Limits, serve},
-    lifecycle::Shutdown,
+    lifecycle::{Shutdown, keep_up},
     metrics::Metrics,
     presence::Presence,
 };
-use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, Semaphore},
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use config::Config;
@@ -160,6 +164,16 @@ impl Gateway {
             .is_ok_and(|version| version >= *least)
     }
 
+    fn keep_up<W: Future<Output = ()> + Send + 'static>(
+        self: &Arc<Self>,
+        tasks: &TaskTracker,
+        what: &'static str,
+        mut begin: impl FnMut(Arc<Self>) -> W + Send + 'static,
+    ) {
+        let gateway = self.clone();
+        tasks.spawn(keep_up(what, move || begin(gateway.clone())));
+    }
+
     /// Closes every socket with 1012, each at a moment of its own within `drain-timeout`, and returns when all are gone.
     async fn drain(&self) {
         self.is_closing.store(true, Ordering::Release);
@@ -198,12 +212,13 @@ pub async fn run(listeners: Listeners, config: Config, parts: Parts, shutdown: S
     tracing::info!(pod = %gateway.pod, "the gateway starts");
 
     let tasks = TaskTracker::new();
-    tasks.spawn(gateway.clone().heed_control(control));
-    tasks.spawn(gateway.streams.clone().receive_bodies(gateway.pod.clone()));
-    tasks.spawn(gateway.streams.clone().receive_heads());
-    tasks.spawn(beat::run(gateway.clone()));
-    tasks.spawn(health::run(gateway.clone()));
-    tasks.spawn(canary::run(gateway.clone()));
+    let control = Arc::new(Mutex::new(control));
+    gateway.keep_up(&tasks, "control", move |gateway| gateway.heed_control(control.clone()));
+    gateway.keep_up(&tasks, "bodies", |gateway| gateway.streams.clone().receive_bodies(gateway.pod.clone()));
+    gateway.keep_up(&tasks, "heads", |gateway| gateway.streams.clone().receive_heads());
+    gateway.keep_up(&tasks, "beat", beat::run);
+    gateway.keep_up(&tasks, "health", health::run);
+    gateway.keep_up(&tasks, "canary", canary::run);
     let (public, management) = (http::router(gateway.clone()), management::router(gateway.clone()));
     let slowest_request = gateway.config.request_timeout;
     tasks.spawn(serve(listeners.public, public, Limits::public(slowest_request), stop.clone()));

@@ -15,6 +15,7 @@ mod model;
 
 use std::{
     collections::{BTreeSet, HashMap},
+    panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -22,6 +23,7 @@ use std::{
     time::Duration,
 };
 
+use futures::FutureExt as _;
 use metrics::counter;
 use shared::{
     bus::{Bus, Subject, subject},
@@ -209,7 +211,8 @@ impl Streams {
                 epoch_read: Default::default(),
                 arrived: Arrived::default(),
             });
-            tokio::spawn(follow::run(self.clone(), stream.clone(), inbox));
+            let follow = follow::run(self.clone(), stream.clone(), inbox);
+            tokio::spawn(self.clone().guard(stream.clone(), follow));
             stream
         });
         stream.members.fetch_add(1, Ordering::Relaxed);
@@ -228,6 +231,22 @@ impl Streams {
     /// Asks for the heads and epochs of all networks.
     pub fn ask_heads(&self) {
         self.ask_heads.notify_one();
+    }
+
+    /// Gives a stream up when its task panics: its sockets are sent to read everything anew, from another one that begins then.
+    async fn guard(self: Arc<Self>, stream: Arc<Stream>, follow: impl Future<Output = ()>) {
+        if AssertUnwindSafe(follow).catch_unwind().await.is_ok() {
+            return;
+        }
+        tracing::error!(network = %stream.network, "a network's events are not followed any more: its sockets are closed");
+        let mut streams = self.lock();
+        if streams.get(&stream.network).is_some_and(|current| Arc::ptr_eq(current, &stream)) {
+            streams.remove(&stream.network);
+        }
+        drop(streams);
+        // No network's: nobody can attach to it.
+        stream.lock().restart("".into(), 0);
+        stream.epoch_read.send_modify(|times| *times += 1);
     }
 
     /// Removes a stream that nobody is on. Whether it did.
@@ -402,7 +421,36 @@ impl Start {
 
 #[cfg(test)]
 mod tests {
+    use shared::{api::Close, bus::local::Local, internal::Session};
+
     use super::*;
+    use crate::{outbox::Ending, transport::websocket::Plain};
+
+    fn socket(id: u64) -> Arc<Socket> {
+        let session = Session { network: "demo".into(), user: "alice".into(), sid: id.to_string() };
+        Arc::new(Socket::new(id, session, id, "k3v".into(), 0, &Plain, 1 << 20))
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_panics_closes_its_sockets_and_another_one_begins() {
+        let bus = Bus::new(Local::default());
+        let workers = Workers::new(bus.clone(), "pod".into(), Duration::from_secs(1));
+        let streams = Streams::new(bus, workers, CancellationToken::new());
+        let [attached, late, next] = [1, 2, 3].map(socket);
+        let member = streams.join(&attached, 0, 5);
+        let stream = member.stream.clone();
+        assert_eq!(stream.lock().try_attach(&attached, 5), log::Attach::Done);
+
+        streams.clone().guard(stream.clone(), async { panic!("on purpose") }).await;
+        assert_eq!(attached.outbox.ending(), Some(Ending::Now(Close::NetworkReset)));
+        assert_ne!(stream.lock().try_attach(&late, 5), log::Attach::Done);
+        member.listens().await;
+        let other = streams.join(&next, 0, 5);
+        assert!(!Arc::ptr_eq(&other.stream, &stream));
+        // The old one is over as well when its task ends, and takes nothing along.
+        streams.clone().guard(stream, async { panic!("once more") }).await;
+        assert!(Arc::ptr_eq(&streams.join(&next, 0, 5).stream, &other.stream));
+    }
 
     #[test]
     fn a_socket_begins_where_its_client_left_off_when_that_is_known() {

@@ -2,11 +2,17 @@
 
 use std::{
     io::{self, Write as _},
+    panic::AssertUnwindSafe,
     process::ExitCode,
+    time::Duration,
 };
 
+use futures::FutureExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+/// How long what has panicked rests.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Tells every part of a process when to wind down, and when to stop at once. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +56,15 @@ impl Shutdown {
     }
 }
 
+/// Does what a process does as long as it lives. When it panics it begins anew, after a moment: the fault of one thing must
+/// not end the others, and what has met it here would meet it in another process too. Returns when the work does.
+pub async fn keep_up<W: Future<Output = ()>>(what: &'static str, mut begin: impl FnMut() -> W) {
+    while AssertUnwindSafe(begin()).catch_unwind().await.is_err() {
+        tracing::error!(what, "a part of this process has panicked, and begins anew");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
 /// How a process ends: with 0, or with 1 and one line on standard error that says why.
 pub fn exit_code(program: &str, outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
@@ -65,4 +80,21 @@ pub fn exit_code(program: &str, outcome: anyhow::Result<()>) -> ExitCode {
 /// An error with all its causes, in one line.
 pub fn one_line(error: &anyhow::Error) -> String {
     format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_panics_begins_anew_until_it_ends_by_itself() {
+        let mut begun = 0;
+        keep_up("a test", || {
+            begun += 1;
+            let is_last = begun == 3;
+            async move { assert!(is_last, "on purpose") }
+        })
+        .await;
+        assert_eq!(begun, 3);
+    }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use shared::lifecycle::Shutdown;
+use shared::lifecycle::{Shutdown, keep_up};
 use sqlx::postgres::PgConnectOptions;
 use tokio::{
     sync::watch,
@@ -144,23 +144,36 @@ impl Duties {
     fn begin(service: &Service) -> Self {
         let duties = Self { tasks: TaskTracker::new(), drain: CancellationToken::new() };
         let Context { background, bus, presence, config, .. } = &*service.context;
-        if config.namespaces.contains(&Namespace::Events) {
-            let shutdown = Shutdown { drain: duties.drain.clone(), stop: service.shutdown.stop.clone() };
-            let relay = Relay::new(service.options.clone(), bus.clone(), presence.clone());
-            duties.tasks.spawn(relay.run(shutdown.clone()));
+        let shutdown = Shutdown { drain: duties.drain.clone(), stop: service.shutdown.stop.clone() };
+        let serves = |namespace| config.namespaces.contains(&namespace);
+        if serves(Namespace::Events) {
+            let (options, bus, presence, until) =
+                (service.options.clone(), bus.clone(), presence.clone(), shutdown.clone());
+            let relay = move || Relay::new(options.clone(), bus.clone(), presence.clone()).run(until.clone());
+            duties.tasks.spawn(keep_up("the event relay", relay));
+            let (pool, until) = (background.clone(), shutdown.clone());
             let retention = Retention { events: config.event_retention, retries: config.retry_retention };
-            duties.tasks.spawn(retention::run(background.clone(), retention, shutdown));
+            duties.tasks.spawn(keep_up("retention", move || retention::run(pool.clone(), retention, until.clone())));
         }
-        if config.namespaces.contains(&Namespace::Directory) {
-            let shutdown = Shutdown { drain: duties.drain.clone(), stop: service.shutdown.stop.clone() };
-            duties.tasks.spawn(directory::leaving::run(service.context.clone(), shutdown));
+        if serves(Namespace::Directory) {
+            duties.keep_up("leaving", service, &shutdown, directory::leaving::run);
         }
-        if config.namespaces.contains(&Namespace::Social) {
-            let shutdown = Shutdown { drain: duties.drain.clone(), stop: service.shutdown.stop.clone() };
-            duties.tasks.spawn(social::news::run(service.context.clone(), shutdown.clone()));
-            duties.tasks.spawn(social::outsiders::run(service.context.clone(), shutdown));
+        if serves(Namespace::Social) {
+            duties.keep_up("news", service, &shutdown, social::news::run);
+            duties.keep_up("outsiders", service, &shutdown, social::outsiders::run);
         }
         duties
+    }
+
+    fn keep_up<W: Future<Output = ()> + Send + 'static>(
+        &self,
+        what: &'static str,
+        service: &Service,
+        shutdown: &Shutdown,
+        run: fn(Arc<Context>, Shutdown) -> W,
+    ) {
+        let (context, shutdown) = (service.context.clone(), shutdown.clone());
+        self.tasks.spawn(keep_up(what, move || run(context.clone(), shutdown.clone())));
     }
 
     /// Returns when they have given up what they hold.

@@ -101,8 +101,10 @@ async fn look_after(addresses: Vec<ConnectionInfo>, state: watch::Sender<State>)
                 state.send_replace(State::Connected(connection.clone(), broken.clone()));
                 let reason = until_it_fails(&connection, &broken).await;
                 tracing::warn!(reason, "lost the connection to Redis");
-                // What the other servers of a cluster hold is served meanwhile.
-                if !connection.is_cluster() {
+                if connection.is_cluster() {
+                    // What its other servers hold is served meanwhile, and they are not to be pestered by all pods.
+                    tokio::time::sleep(pause(u32::MAX)).await;
+                } else {
                     state.send_replace(State::Connecting);
                 }
             }
