@@ -36,6 +36,7 @@ async fn a_rolling_upgrade_behind_the_load_balancer_is_not_noticed_by_a_thousand
     upgrade(100, 5 * PACE).await;
 }
 
+#[expect(clippy::print_stdout, reason = "what was seen is asked for by hand")]
 async fn upgrade(groups: usize, pace: Duration) {
     let stack = Stack::builder()
         .gateways(2)
@@ -76,7 +77,9 @@ async fn upgrade(groups: usize, pace: Duration) {
     // Seen with --nocapture by whoever runs it by hand.
     let (sent_again, moved, refused, longest) =
         (seen.sent_again, seen.closed.len(), seen.refused.len(), seen.longest_wait);
-    tracing::info!(answered, sent_again, moved, refused, ?longest, "nobody has noticed");
+    println!(
+        "{answered} answered, {sent_again} sent again after {longest:?} at most, {moved} moved, {refused} asked to wait"
+    );
 }
 
 /// What became of all clients.
