@@ -95,7 +95,7 @@ const TABLES: [&str; 6] =
 
 /// Lets whoever removes hold still after each removal, before the commit, until the lock of the table's place is free.
 const HOLD: &str = "
-    CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$
     BEGIN
         IF current_setting('application_name') = 'convene-worker cleaner' THEN
             PERFORM pg_advisory_xact_lock_shared(77, TG_ARGV[0]::integer);
