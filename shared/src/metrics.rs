@@ -11,7 +11,7 @@
 //!
 //! What the process uses (`process_…`) is looked up when the page is asked for. deploy/README.md lists every metric.
 
-use std::{fmt, sync::OnceLock, thread, time::Duration};
+use std::{fmt, panic, sync::OnceLock, thread, time::Duration};
 
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -78,6 +78,12 @@ impl Metrics {
                 }
             })
             .context("starting the thread for metrics")?;
+        let panics = metrics::counter!("convene_panics_total");
+        let report = panic::take_hook();
+        panic::set_hook(Box::new(move |panicked| {
+            panics.increment(1);
+            report(panicked);
+        }));
         let build = [("version", BUILD.version), ("commit", BUILD.commit.unwrap_or("unknown"))];
         metrics::gauge!("convene_build_info", &build).set(1.0);
         Ok(Self { page: handle, process: Collector::default() })
@@ -93,6 +99,20 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_panic_is_counted_from_none_on() {
+        let metrics = Metrics::install().expect("the recorder");
+        let count = || {
+            let page = metrics.render();
+            let line = page.lines().find_map(|line| line.strip_prefix("convene_panics_total "));
+            line.expect("it is there from the beginning").parse::<u64>().expect("a number")
+        };
+        let before = count();
+        thread::spawn(|| panic!("on purpose")).join().expect_err("a panic");
+        // Other tests may panic meanwhile.
+        assert!(count() > before);
+    }
 
     #[test]
     fn every_install_shows_the_same_numbers_in_buckets_that_fit_their_unit() {

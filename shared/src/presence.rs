@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::internal::{Fence, Session};
 
-/// Every call is given up after so long. Entries are renewed and released 500 at a time, each with so much patience.
+/// Every call is given up after so long. Entries are renewed and released 100 at a time, each hundred with so much patience.
 pub const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How often a pod renews its entries.

@@ -21,7 +21,7 @@ use self::link::{Link, Lua};
 use super::{Claim, Engine, Entry, LIFETIME, Presence, PresenceError, Renewal};
 
 /// So many users or entries travel in one round trip.
-const CHUNK: usize = 500;
+const CHUNK: usize = 100;
 
 const PODS: &str = "presence-pods";
 
