@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::internal::{Fence, Session};
 
-/// Every call is given up after so long. Entries are renewed and released 100 at a time, each hundred with so much patience.
+/// Every call is given up after so long. Users are looked up, and entries renewed and released, 100 at a time, each hundred with
+/// so much patience.
 pub const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How often a pod renews its entries.

@@ -15,13 +15,16 @@ mod record;
 use std::{collections::BTreeSet, fmt, time::Duration};
 
 use ::redis::{Cmd, ConnectionInfo, FromRedisValue, IntoConnectionInfo as _, Value, from_redis_value};
-use futures::{FutureExt as _, future::BoxFuture, future::try_join_all};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, future::BoxFuture, stream};
 
 use self::link::{Link, Lua};
 use super::{Claim, Engine, Entry, LIFETIME, Presence, PresenceError, Renewal};
 
 /// So many users or entries travel in one round trip.
 const CHUNK: usize = 100;
+
+/// So many round trips of one look-up are under way at once: each has a patience of its own, which begins with it.
+const READS_AT_ONCE: usize = 4;
 
 const PODS: &str = "presence-pods";
 
@@ -144,7 +147,8 @@ impl Engine for Redis {
     ) -> BoxFuture<'_, Result<Vec<BTreeSet<String>>, PresenceError>> {
         let network = network.to_owned();
         async move {
-            let entries = try_join_all(users.chunks(CHUNK).map(|chunk| self.entries_of(chunk))).await?;
+            let reads: Vec<_> = users.chunks(CHUNK).map(|chunk| self.entries_of(chunk)).collect();
+            let entries: Vec<Vec<Vec<Entry>>> = stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
             let pods_in_network = |entries: Vec<Entry>| {
                 let in_network = entries.into_iter().filter(|entry| entry.session.network == network);
                 in_network.map(|entry| entry.place.pod).collect()

@@ -71,10 +71,7 @@ impl Connection {
     /// # Errors
     /// The server does not answer; of a cluster, one of those that hold keys.
     pub(super) async fn check(&mut self) -> RedisResult<()> {
-        match self {
-            Self::Server(server) => cmd("PING").exec_async(server).await,
-            Self::Cluster(cluster) => cmd("PING").exec_async(cluster).await,
-        }
+        self.ask(vec![cmd("PING")]).await.map(drop)
     }
 
     /// Asks all of this at once, and returns the answers in order.
