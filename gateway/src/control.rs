@@ -7,7 +7,6 @@ use shared::{
     bus::{BusError, Headers, Message, Subject, Subscription},
     internal::{Closed, Control, Fence},
 };
-
 use tokio::sync::Mutex;
 
 use crate::Gateway;

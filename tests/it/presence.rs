@@ -428,12 +428,12 @@ mod with_a_server_that_fails {
     async fn what_the_others_of_a_cluster_hold_is_served_while_one_of_it_hangs() {
         let cluster = RedisCluster::start(0).await;
         let presence = Redis::connect(&cluster.url()).expect("a good URL");
+        let all: Vec<Entry> = (0..60).map(|n| entry("demo", &format!("u{n}"), "s", "a", 1)).collect();
         let mut others = Vec::new();
-        for n in 0..60 {
-            let entry = entry("demo", &format!("u{n}"), "s", "a", 1);
+        for entry in &all {
             presence.claim(entry.clone()).await.expect("an answer");
             if cluster.holder(&format!("presence:{{{}}}", entry.session.user)).await > 0 {
-                others.push(entry);
+                others.push(entry.clone());
             }
         }
         assert!((20..60).contains(&others.len()), "{}", others.len());
@@ -456,9 +456,7 @@ mod with_a_server_that_fails {
             assert!(attempts < 5, "not served all the time");
         }
         cluster.resume(0);
-        eventually!(
-            presence.renew((0..60).map(|n| entry("demo", &format!("u{n}"), "s", "a", 1)).collect()).await.is_ok()
-        );
+        eventually!(presence.renew(all.clone()).await.is_ok());
     }
 
     #[tokio::test]
