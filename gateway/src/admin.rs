@@ -104,7 +104,7 @@ async fn presence(
         .map(|entry| SessionPresence {
             sid: entry.session.sid,
             network: entry.session.network,
-            pod: entry.place.pod,
+            pod: entry.place.pod.name().to_owned(),
             since: DateTime::from_timestamp_millis(entry.place.since_ms).map(Timestamp::from).unwrap_or_default(),
         })
         .collect();

@@ -233,14 +233,16 @@ async fn connect(gateway: &Gateway, verified: &Verified) -> Result<Connected, Re
     })
 }
 
-/// Tells the pod that had the session that a newer socket has it. When that is lost, its beat finds out.
+/// Tells the pod that had the session that a newer socket has it. When that is lost, its beat finds out; when that pod is gone,
+/// nobody hears it: another start of its name has another address.
 async fn replace(gateway: &Gateway, before: &Place, newer: &Socket) {
     counter!("convene_sessions_replaced_total").increment(1);
-    if *before.pod == *gateway.pod {
-        gateway.close_replaced(before.socket, newer.fence);
+    if before.pod == gateway.pod {
+        gateway.close_replaced(before.socket, Some(&newer.session), newer.fence);
         return;
     }
-    let control = Control::Replaced { socket: before.socket, fence: newer.fence };
+    let session = Some(newer.session.clone());
+    let control = Control::Replaced { socket: before.socket, session, fence: newer.fence };
     if let Err(error) = gateway.tell(&before.pod, &control).await {
         tracing::warn!(%error, seconds = gateway.beat.as_secs(), "a replaced socket is closed only by the next beat");
     }

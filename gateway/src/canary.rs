@@ -216,7 +216,7 @@ impl Sender {
 }
 
 async fn put(gateway: &Gateway, partition: Partition, number: u64) -> Result<(), Error> {
-    let canary = SendCanary { partition, pod: gateway.pod.to_string(), number };
+    let canary = SendCanary { partition, pod: gateway.pod.clone(), number };
     gateway.workers.ask_within(PATIENCE, &canary).await.map(drop)
 }
 

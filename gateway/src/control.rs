@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use shared::{
     api::Close,
     bus::{BusError, Headers, Message, Subject, Subscription},
-    internal::{Closed, Control, Fence},
+    internal::{Closed, Control, Fence, Session},
+    pod::PodId,
 };
 use tokio::sync::Mutex;
 
@@ -15,11 +16,11 @@ use crate::Gateway;
 const GATHERING: Duration = Duration::from_secs(2);
 
 impl Gateway {
-    /// Tells one pod.
+    /// Tells one start of a pod.
     ///
     /// # Errors
     /// See [`shared::bus::Bus::publish`].
-    pub async fn tell(&self, pod: &str, control: &Control) -> Result<(), BusError> {
+    pub async fn tell(&self, pod: &PodId, control: &Control) -> Result<(), BusError> {
         self.control.publish(Subject::control(pod), Headers::new(), encode(control)).await
     }
 
@@ -39,18 +40,23 @@ impl Gateway {
             .sum())
     }
 
-    /// Closes a socket whose session a newer one has, if it is still the older one.
-    pub fn close_replaced(&self, socket: u64, fence: Fence) {
-        if let Some(socket) = self.hub.get(socket).filter(|socket| socket.fence < fence) {
+    /// Closes a socket whose session a newer one has, if it is of that session and the older one. Of no session that is said:
+    /// a gateway of the release before asks for it.
+    pub fn close_replaced(&self, socket: u64, session: Option<&Session>, fence: Fence) {
+        let Some(socket) = self.hub.get(socket).filter(|socket| socket.fence < fence) else { return };
+        if session.is_none_or(|session| *session == socket.session) {
             socket.end(Close::Replaced);
+        } else {
+            // Nothing that is addressed to this start names another's socket. Whoever has it would stop for good.
+            tracing::error!(socket = socket.id, "a socket was to be closed for a session that is not its own");
         }
     }
 
     /// Does as it was told and says how many sockets that closes.
     fn heed(&self, control: &Control) -> u64 {
         match control {
-            Control::Replaced { socket, fence } => {
-                self.close_replaced(*socket, *fence);
+            Control::Replaced { socket, session, fence } => {
+                self.close_replaced(*socket, session.as_ref(), *fence);
                 0
             }
             Control::Revoked { sid } => self.hub.end_where(Close::Revoked, |socket| socket.session.sid == *sid),

@@ -183,13 +183,13 @@ pub async fn run(gateway: Arc<Gateway>) {
 
 #[cfg(test)]
 mod tests {
-    use shared::{bus::local::Local as LocalBus, presence::local::Local as LocalPresence};
+    use shared::{bus::local::Local as LocalBus, pod::PodId, presence::local::Local as LocalPresence};
 
     use super::*;
 
     fn health() -> Health {
         let bus = Bus::new(LocalBus::new());
-        let workers = Workers::new(bus.clone(), "pod".into(), Duration::from_secs(1));
+        let workers = Workers::new(bus.clone(), PodId::of_start("pod"), Duration::from_secs(1));
         let health = Health::new(bus, Presence::new(LocalPresence::new()), workers);
         for name in ["bus", "presence", "workers", "events"] {
             assert!(!health.report().ready, "{name} was not looked at yet");

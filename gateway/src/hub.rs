@@ -13,6 +13,7 @@ use metrics::{counter, gauge};
 use shared::{
     api::Close,
     internal::{Fence, Session},
+    pod::PodId,
     presence::{Entry, Place},
 };
 use tokio::sync::Notify;
@@ -98,8 +99,8 @@ impl Socket {
     }
 
     /// What presence holds of it.
-    pub fn entry(&self, pod: &str) -> Entry {
-        let place = Place { pod: pod.to_owned(), socket: self.id, fence: self.fence, since_ms: self.since_ms };
+    pub fn entry(&self, pod: &PodId) -> Entry {
+        let place = Place { pod: pod.clone(), socket: self.id, fence: self.fence, since_ms: self.since_ms };
         Entry { session: self.session.clone(), place }
     }
 }

@@ -58,6 +58,7 @@ use shared::{
     http::{Limits, serve},
     lifecycle::{Shutdown, keep_up},
     metrics::Metrics,
+    pod::PodId,
     presence::Presence,
 };
 use tokio::{
@@ -105,8 +106,7 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Gateway {
     config: Config,
-    /// One start of this process: names come back, this does not.
-    pod: Arc<str>,
+    pod: PodId,
     authenticator: Authenticator,
     workers: Workers,
     control: Bus,
@@ -124,7 +124,7 @@ pub struct Gateway {
 impl Gateway {
     fn new(config: Config, parts: Parts, stop: CancellationToken) -> Result<Self> {
         let Parts { bus, control, presence, metrics, beat } = parts;
-        let pod: Arc<str> = shared::config::pod_name(&config.common).into();
+        let pod = PodId::of_start(&shared::config::pod_name(&config.common));
         let workers = Workers::new(bus.clone(), pod.clone(), config.request_timeout);
         Ok(Self {
             authenticator: Authenticator::new(
@@ -209,7 +209,8 @@ pub async fn run(listeners: Listeners, config: Config, parts: Parts, shutdown: S
     files::make_room(config.max_connections);
     let gateway = Arc::new(Gateway::new(config, parts, stop.clone())?);
     let control = gateway.listen_to_control().await.context("the bus was closed")?;
-    tracing::info!(pod = %gateway.pod, "the gateway starts");
+    // Presence and the bus know it by the identifier.
+    tracing::info!(pod = gateway.pod.name(), id = %gateway.pod, "the gateway starts");
 
     let tasks = TaskTracker::new();
     let control = Arc::new(Mutex::new(control));
@@ -233,7 +234,7 @@ pub async fn run(listeners: Listeners, config: Config, parts: Parts, shutdown: S
     stop.cancel();
     // A request of the administration may still be answered; nothing else takes long.
     let _ = timeout(Duration::from_secs(2), tasks.wait()).await;
-    tracing::info!(pod = %gateway.pod, "the gateway has stopped");
+    tracing::info!(pod = gateway.pod.name(), id = %gateway.pod, "the gateway has stopped");
     Ok(())
 }
 

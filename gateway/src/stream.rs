@@ -28,6 +28,7 @@ use metrics::counter;
 use shared::{
     bus::{Bus, Subject, subject},
     internal::{Deliver, Heads, Partition, PlacedEvent, Position, ReadHeads},
+    pod::PodId,
 };
 use tokio::{
     sync::{Notify, Semaphore, mpsc},
@@ -276,7 +277,7 @@ impl Streams {
     }
 
     /// Hands bodies on to their streams, until told to stop.
-    pub async fn receive_bodies(self: Arc<Self>, pod: Arc<str>) {
+    pub async fn receive_bodies(self: Arc<Self>, pod: PodId) {
         self.each_message(Feed::Bodies, Subject::deliver(&pod), &self.renew_bodies, |_, payload| {
             match serde_json::from_slice::<Deliver>(payload) {
                 Ok(Deliver { network, epoch, events }) => self.keep_bodies(&network, &epoch, events),
@@ -434,7 +435,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_that_panics_closes_its_sockets_and_another_one_begins() {
         let bus = Bus::new(Local::default());
-        let workers = Workers::new(bus.clone(), "pod".into(), Duration::from_secs(1));
+        let workers = Workers::new(bus.clone(), PodId::of_start("pod"), Duration::from_secs(1));
         let streams = Streams::new(bus, workers, CancellationToken::new());
         let [attached, late, next] = [1, 2, 3].map(socket);
         let member = streams.join(&attached, 0, 5);

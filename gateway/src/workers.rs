@@ -1,11 +1,12 @@
 //! The gateway's own requests to workers.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
 use shared::{
     api::{Code, Error},
     bus::{Bus, BusError, HeaderName, Headers, Message, Subject},
     internal::{Call, InternalRequest, Session},
+    pod::PodId,
     telemetry::{self, TRACE_ONLY},
 };
 use tracing::{Instrument as _, Span, field::Empty, info_span};
@@ -14,13 +15,13 @@ use tracing::{Instrument as _, Span, field::Empty, info_span};
 #[derive(Clone, Debug)]
 pub struct Workers {
     bus: Bus,
-    pod: Arc<str>,
+    pod: PodId,
     patience: Duration,
 }
 
 impl Workers {
     /// Requests over this bus, in this pod's name, given up after `patience`.
-    pub fn new(bus: Bus, pod: Arc<str>, patience: Duration) -> Self {
+    pub fn new(bus: Bus, pod: PodId, patience: Duration) -> Self {
         Self { bus, pod, patience }
     }
 
@@ -75,7 +76,7 @@ impl Workers {
             event_id: event_id.to_owned(),
             budget_ms: patience.as_millis() as u64,
             sent_at_ms: chrono::Utc::now().timestamp_millis(),
-            pod: self.pod.to_string(),
+            pod: self.pod.clone(),
         };
         // What this pod asks of its own accord is no part of a trace.
         let span = if telemetry::is_sampled() {

@@ -28,6 +28,8 @@ use clap::{
 };
 use rand::Rng as _;
 
+use crate::pod::MAX_NAME_BYTES;
+
 mod program;
 
 #[cfg(test)]
@@ -49,8 +51,9 @@ pub struct Servers {
 /// Settings that have nothing to do with what the process is for.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
-    /// Name of this pod in logs, metrics and presence [default: the host's name and a random suffix]
-    #[arg(long, env = "CONVENE_POD_NAME", hide_env_values = true)]
+    /// Name of this pod for people: in logs, traces, presence and lists of connections [default: the host's name and a random
+    /// suffix]
+    #[arg(long, env = "CONVENE_POD_NAME", hide_env_values = true, value_parser = name_of_pod)]
     pub pod_name: Option<String>,
     /// How long to go on serving, unready, after the signal to stop
     #[arg(long, env = "CONVENE_DRAIN_DELAY", hide_env_values = true, default_value = "5s", value_parser = duration)]
@@ -98,6 +101,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "not a duration such as 500ms, 30s, 5m, 24h or 7d".to_owned())
 }
 
+fn name_of_pod(text: &str) -> Result<String, String> {
+    if (1..=MAX_NAME_BYTES).contains(&text.len()) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("must have 1 to {MAX_NAME_BYTES} bytes"))
+    }
+}
+
 /// Version and commit of this build. A build without git, such as that of an image, is told them: `CONVENE_VERSION`, for
 /// which the package's stands in, and `CONVENE_COMMIT`, which may be unknown.
 pub const BUILD: Build = Build {
@@ -129,7 +140,8 @@ pub fn version() -> &'static str {
     &VERSION
 }
 
-/// The name of this pod: what `pod-name` says, else the host's name and a suffix that differs at every call.
+/// The name of this pod, for people: what `pod-name` says, else the host's name and a suffix that differs at every call. Names come
+/// back: what is addressed goes by [`PodId`](crate::pod::PodId).
 pub fn pod_name(common: &Common) -> String {
     match &common.pod_name {
         Some(name) => name.clone(),

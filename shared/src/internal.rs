@@ -18,7 +18,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::api::Timestamp;
+use crate::{api::Timestamp, pod::PodId};
 
 /// Into how many partitions the networks' events are divided, for good: the number stands in the database.
 pub const PARTITIONS: Partition = 64;
@@ -89,8 +89,8 @@ pub struct Call {
     pub budget_ms: u64,
     /// The sender's clock when it sent this, in Unix milliseconds. Clocks differ: compare only with the same sender's.
     pub sent_at_ms: i64,
-    /// The sender: one start of one process.
-    pub pod: String,
+    /// The sender.
+    pub pod: PodId,
 }
 
 /// An answer without content.
@@ -294,7 +294,7 @@ pub struct SendCanary {
     /// Whose relay is to move it.
     pub partition: Partition,
     /// The only recipient: the pod, as if it were a user.
-    pub pod: String,
+    pub pod: PodId,
     /// Tells this canary from others of the pod.
     pub number: u64,
 }
@@ -344,10 +344,13 @@ pub struct Moved {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub enum Control {
-    /// A newer socket of the session took this one's place. Heeded only by a socket with a lower fence.
+    /// A newer socket of the session took this one's place. Heeded only by a socket of that session with a lower fence.
     Replaced {
         /// The pod's own number of the socket.
         socket: u64,
+        /// Its session. A gateway of the release before does not say it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<Session>,
         /// The fence of the newer one.
         fence: Fence,
     },

@@ -5,6 +5,7 @@
 //! | [`api`] | the contract with clients: tables of endpoints and events, their types, the codes |
 //! | [`internal`] | what gateways and workers say to each other and no client ever sees |
 //! | [`bus`] | request, serve, publish, subscribe; NATS or in-process; every subject |
+//! | [`pod`] | which start of which process is meant |
 //! | [`presence`] | which pod holds which session's socket; Redis or in-process |
 //! | [`config`] | settings that both processes have, and how a bad one is reported |
 //! | [`telemetry`], [`metrics`] | logs, traces and numbers |
@@ -19,6 +20,7 @@ pub mod http;
 pub mod internal;
 pub mod lifecycle;
 pub mod metrics;
+pub mod pod;
 pub mod presence;
 pub mod probe;
 pub mod telemetry;

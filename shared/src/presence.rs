@@ -12,7 +12,10 @@ use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use crate::internal::{Fence, Session};
+use crate::{
+    internal::{Fence, Session},
+    pod::PodId,
+};
 
 /// Every call is given up after so long. Users are looked up, and entries renewed and released, 100 at a time, each hundred with
 /// so much patience.
@@ -27,8 +30,8 @@ pub const LIFETIME: Duration = Duration::from_secs(65);
 /// Where a session's socket is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
-    /// One start of one gateway: names come back, these do not.
-    pub pod: String,
+    /// The gateway.
+    pub pod: PodId,
     /// That pod's own number of the socket.
     pub socket: u64,
     /// The claim's fence. The highest of a session wins.
@@ -78,16 +81,15 @@ pub trait Engine: Send + Sync + 'static {
     /// See [`Presence::release`].
     fn release(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), PresenceError>>;
     /// See [`Presence::pods_of`].
-    fn pods_of(&self, network: &str, users: Vec<String>)
-    -> BoxFuture<'_, Result<Vec<BTreeSet<String>>, PresenceError>>;
+    fn pods_of(&self, network: &str, users: Vec<String>) -> BoxFuture<'_, Result<Vec<BTreeSet<PodId>>, PresenceError>>;
     /// See [`Presence::sessions_of`].
     fn sessions_of(&self, user: &str) -> BoxFuture<'_, Result<Vec<Entry>, PresenceError>>;
     /// See [`Presence::announce`].
-    fn announce(&self, pod: &str) -> BoxFuture<'_, Result<(), PresenceError>>;
+    fn announce(&self, pod: &PodId) -> BoxFuture<'_, Result<(), PresenceError>>;
     /// See [`Presence::withdraw`].
-    fn withdraw(&self, pod: &str) -> BoxFuture<'_, Result<(), PresenceError>>;
+    fn withdraw(&self, pod: &PodId) -> BoxFuture<'_, Result<(), PresenceError>>;
     /// See [`Presence::pods`].
-    fn pods(&self) -> BoxFuture<'_, Result<BTreeSet<String>, PresenceError>>;
+    fn pods(&self) -> BoxFuture<'_, Result<BTreeSet<PodId>, PresenceError>>;
 }
 
 /// The presence store. Cheap to clone.
@@ -134,7 +136,7 @@ impl Presence {
     ///
     /// # Errors
     /// [`PresenceError`]
-    pub async fn pods_of(&self, network: &str, users: Vec<String>) -> Result<Vec<BTreeSet<String>>, PresenceError> {
+    pub async fn pods_of(&self, network: &str, users: Vec<String>) -> Result<Vec<BTreeSet<PodId>>, PresenceError> {
         self.0.pods_of(network, users).await
     }
 
@@ -150,7 +152,7 @@ impl Presence {
     ///
     /// # Errors
     /// [`PresenceError`]
-    pub async fn announce(&self, pod: &str) -> Result<(), PresenceError> {
+    pub async fn announce(&self, pod: &PodId) -> Result<(), PresenceError> {
         self.0.announce(pod).await
     }
 
@@ -158,7 +160,7 @@ impl Presence {
     ///
     /// # Errors
     /// [`PresenceError`]; it expires.
-    pub async fn withdraw(&self, pod: &str) -> Result<(), PresenceError> {
+    pub async fn withdraw(&self, pod: &PodId) -> Result<(), PresenceError> {
         self.0.withdraw(pod).await
     }
 
@@ -166,7 +168,7 @@ impl Presence {
     ///
     /// # Errors
     /// [`PresenceError`]
-    pub async fn pods(&self) -> Result<BTreeSet<String>, PresenceError> {
+    pub async fn pods(&self) -> Result<BTreeSet<PodId>, PresenceError> {
         self.0.pods().await
     }
 }

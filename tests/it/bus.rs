@@ -5,9 +5,12 @@ use std::{collections::BTreeSet, time::Duration};
 use bytes::Bytes;
 use futures::{FutureExt as _, stream, stream::StreamExt as _};
 use harness::{Server, Servers, eventually};
-use shared::bus::{
-    Bus, BusError, HeaderName, Headers, MAX_PAYLOAD_BYTES, MOST_WAITING, Message, SUBSCRIPTION_CAPACITY, Subject,
-    Subscription, local::Local, nats::Nats,
+use shared::{
+    bus::{
+        Bus, BusError, HeaderName, Headers, MAX_PAYLOAD_BYTES, MOST_WAITING, Message, SUBSCRIPTION_CAPACITY, Subject,
+        Subscription, local::Local, nats::Nats,
+    },
+    pod::PodId,
 };
 use tokio::sync::mpsc;
 
@@ -315,11 +318,11 @@ async fn a_subscription_that_is_full_loses_messages_and_says_so(one: Bus, other:
 
 async fn after_a_flush_a_subscription_is_known_to_others(one: Bus, other: Bus) {
     for number in 0..100 {
-        let pod = format!("pod-{number}");
+        let pod = PodId::read(format!("pod-{number}"));
         let mut subscription = one.subscribe(Subject::control(&pod)).await.expect("a subscription");
         one.flush().await.expect("the bus knows of it");
-        other.publish(Subject::control(&pod), Headers::new(), pod.clone()).await.expect("it goes out");
-        assert_eq!(next(&mut subscription).await.payload, pod);
+        other.publish(Subject::control(&pod), Headers::new(), pod.to_string()).await.expect("it goes out");
+        assert_eq!(next(&mut subscription).await.payload, pod.as_str());
     }
 }
 

@@ -7,6 +7,7 @@ use harness::{RedisCluster, Server, Servers, eventually};
 use rand::seq::SliceRandom as _;
 use shared::{
     internal::Session,
+    pod::PodId,
     presence::{Claim, Entry, LIFETIME, Place, Presence, Renewal, local::Local, redis::Redis},
 };
 
@@ -65,7 +66,7 @@ fn session(network: &str, user: &str, sid: &str) -> Session {
 }
 
 fn place(pod: &str, fence: u64) -> Place {
-    Place { pod: pod.into(), socket: fence + 1_000_000, fence, since_ms: 1_764_000_000_123 }
+    Place { pod: PodId::read(pod), socket: fence + 1_000_000, fence, since_ms: 1_764_000_000_123 }
 }
 
 fn entry(network: &str, user: &str, sid: &str, pod: &str, fence: u64) -> Entry {
@@ -79,7 +80,7 @@ fn alice(pod: &str, fence: u64) -> Entry {
 
 async fn pods_of(presence: &Presence, network: &str, user: &str) -> Vec<String> {
     let mut pods = presence.pods_of(network, vec![user.to_owned()]).await.expect("an answer");
-    pods.remove(0).into_iter().collect()
+    pods.remove(0).iter().map(PodId::to_string).collect()
 }
 
 async fn the_higher_fence_has_the_session_in_whatever_order_the_claims_come(connect: Connect<'_>) {
@@ -180,14 +181,14 @@ async fn entries_and_pods_expire_unless_they_are_renewed(connect: Connect<'_>) {
     presence.claim(entry("demo", "alice", "brief", "dead", 2)).await.expect("an answer");
     presence.claim(entry("demo", "bob", "brief", "dead", 3)).await.expect("an answer");
     for pod in ["living", "dead"] {
-        presence.announce(pod).await.expect("an answer");
+        presence.announce(&PodId::read(pod)).await.expect("an answer");
     }
     assert_eq!(presence.sessions_of("alice").await.expect("an answer").len(), 2);
     assert_eq!(presence.pods().await.expect("an answer").len(), 2);
     let expired = async || {
         assert_eq!(presence.renew(vec![lasting.clone()]).await, Ok(vec![Renewal::Kept]));
-        presence.announce("living").await.expect("an answer");
-        let pods: Vec<String> = presence.pods().await.expect("an answer").into_iter().collect();
+        presence.announce(&PodId::read("living")).await.expect("an answer");
+        let pods: Vec<String> = presence.pods().await.expect("an answer").iter().map(PodId::to_string).collect();
         (pods_of(&presence, "demo", "alice").await, pods_of(&presence, "demo", "bob").await, pods)
     };
     eventually!(expired().await, |(alice, bob, pods)| alice == &["living"] && bob.is_empty() && pods == &["living"]);
@@ -215,7 +216,7 @@ async fn pods_are_told_by_network_and_in_the_order_of_the_users(connect: Connect
     let users = ["bob", "nobody", "alice", "bob"].map(str::to_owned).to_vec();
     let pods = presence.pods_of("demo", users).await.expect("an answer");
     let expected: [&[&str]; 4] = [&["b"], &[], &["a", "b"], &["b"]];
-    assert_eq!(pods, expected.map(|pods| pods.iter().map(ToString::to_string).collect::<BTreeSet<_>>()));
+    assert_eq!(pods, expected.map(|pods| pods.iter().map(|pod| PodId::read(*pod)).collect::<BTreeSet<_>>()));
     assert_eq!(pods_of(&presence, "other", "alice").await, ["c"]);
     assert!(presence.pods_of("demo", Vec::new()).await.expect("an answer").is_empty());
 }
@@ -268,12 +269,12 @@ async fn pods_come_and_go(connect: Connect<'_>) {
     let presence = connect(LIFETIME);
     assert_eq!(presence.pods().await, Ok(BTreeSet::new()));
     for pod in ["b", "a", "a", "ключ {}"] {
-        presence.announce(pod).await.expect("an answer");
+        presence.announce(&PodId::read(pod)).await.expect("an answer");
     }
-    assert_eq!(presence.pods().await, Ok(["a", "b", "ключ {}"].map(str::to_owned).into()));
-    presence.withdraw("b").await.expect("an answer");
-    presence.withdraw("never heard of").await.expect("an answer");
-    assert_eq!(presence.pods().await, Ok(["a", "ключ {}"].map(str::to_owned).into()));
+    assert_eq!(presence.pods().await, Ok(["a", "b", "ключ {}"].map(PodId::read).into()));
+    presence.withdraw(&PodId::read("b")).await.expect("an answer");
+    presence.withdraw(&PodId::read("never heard of")).await.expect("an answer");
+    assert_eq!(presence.pods().await, Ok(["a", "ключ {}"].map(PodId::read).into()));
 }
 
 mod with_a_server_that_fails {
@@ -290,7 +291,7 @@ mod with_a_server_that_fails {
         let url = Servers::shared().await.redis.new_url();
         let presence = Redis::connect(&url).expect("a good URL");
         presence.claim(alice("a", 1)).await.expect("an answer");
-        presence.announce("a").await.expect("an answer");
+        presence.announce(&PodId::read("a")).await.expect("an answer");
         redis(&url, "FLUSHDB").await;
         assert_eq!(pods_of(&presence, "demo", "alice").await, [""; 0]);
         // A newer socket is opened meanwhile; the older one's beat must not take its place.
@@ -307,8 +308,8 @@ mod with_a_server_that_fails {
             presence.claim(entry("demo", "alice", &fence.to_string(), "a", fence)).await.expect("an answer");
         }
         presence.renew(vec![entry("demo", "bob", "s", "a", 21)]).await.expect("an answer");
-        presence.announce("a").await.expect("an answer");
-        presence.announce("b").await.expect("an answer");
+        presence.announce(&PodId::read("a")).await.expect("an answer");
+        presence.announce(&PodId::read("b")).await.expect("an answer");
         eventually!(redis(&url, "DBSIZE").await, |size| *size == redis::Value::Int(0));
     }
 
@@ -318,18 +319,18 @@ mod with_a_server_that_fails {
         let living = Redis::connect(&url).expect("a good URL");
         let dying = Redis::with_lifetime(&url, BRIEF).expect("a good URL");
         living.claim(alice("living", 1)).await.expect("an answer");
-        living.announce("living").await.expect("an answer");
+        living.announce(&PodId::read("living")).await.expect("an answer");
         for fence in 2..=20 {
             let pod = format!("dead-{fence}");
             dying.claim(entry("demo", "alice", &fence.to_string(), &pod, fence)).await.expect("an answer");
-            dying.announce(&pod).await.expect("an answer");
+            dying.announce(&PodId::read(&pod)).await.expect("an answer");
         }
         eventually!(living.sessions_of("alice").await.expect("an answer").len(), |count| *count == 1);
         let client = redis::Client::open(url).expect("a URL");
         let mut connection = client.get_multiplexed_async_connection().await.expect("Redis");
         let mut left = async || {
             living.claim(alice("living", 1)).await.expect("an answer");
-            living.announce("living").await.expect("an answer");
+            living.announce(&PodId::read("living")).await.expect("an answer");
             let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.expect("an answer");
             let mut pipeline = redis::pipe();
             for key in &keys {
@@ -420,8 +421,8 @@ mod with_a_server_that_fails {
             assert_eq!(pods_of(&presence, "demo", user).await, ["a"]);
             assert_eq!(presence.claim(super::entry("demo", user, "s", "b", 0)).await, Ok(Claim::Refused));
         }
-        presence.announce("a").await.expect("an answer");
-        assert_eq!(presence.pods().await, Ok(BTreeSet::from(["a".to_owned()])));
+        presence.announce(&PodId::read("a")).await.expect("an answer");
+        assert_eq!(presence.pods().await, Ok(BTreeSet::from([PodId::read("a")])));
     }
 
     #[tokio::test]

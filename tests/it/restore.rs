@@ -6,6 +6,7 @@ use harness::{Client, Servers, Stack, eventually};
 use serde_json::{Value, json};
 use shared::{
     internal::Session,
+    pod::PodId,
     presence::{Claim, Entry, Place, redis::Redis},
 };
 use sqlx::Connection as _;
@@ -55,7 +56,7 @@ async fn new_epoch(stack: &Stack) {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_restore_clients_read_everything_anew_and_then_miss_nothing() {
     let servers = Servers::start_own_with_archive().await;
-    let stack = Stack::builder().on(servers.isolated().await).gateways(2).start().await;
+    let stack = Stack::builder().on(servers.isolated_with_schema().await).gateways(2).start().await;
     stack
         .import_all(&[
             json!({"kind": "network", "id": "quiet", "fullName": "Quiet"}),
@@ -90,7 +91,7 @@ async fn after_a_restore_clients_read_everything_anew_and_then_miss_nothing() {
     let fence = as_superuser(&stack, fences).await.parse().expect("a number");
     let presence = Redis::with_lifetime(&stack.servers.redis_url, Duration::from_mins(10)).expect("a good URL");
     let session = Session { network: "demo".into(), user: "bob".into(), sid: "session-of-bob".into() };
-    let place = Place { pod: "dead".into(), socket: 1, fence, since_ms: 0 };
+    let place = Place { pod: PodId::read("dead"), socket: 1, fence, since_ms: 0 };
     assert_eq!(presence.claim(Entry { session, place }).await, Ok(Claim::Granted(None)));
 
     // The accident. What was done before it has reached the archive.

@@ -11,6 +11,7 @@ use harness::{Client, Stack, process::processor_times};
 use serde_json::{Value, json};
 use shared::{
     internal::Session,
+    pod::PodId,
     presence::{Entry, Place, redis::Redis},
 };
 
@@ -86,7 +87,7 @@ pub async fn measure() -> Vec<Figure> {
 fn entries() -> Vec<Entry> {
     let entry = |n| Entry {
         session: Session { user: format!("user-{n}"), network: "demo".to_owned(), sid: format!("session-{n}") },
-        place: Place { pod: "pod".to_owned(), socket: n, fence: 1, since_ms: 0 },
+        place: Place { pod: PodId::read("pod"), socket: n, fence: 1, since_ms: 0 },
     };
     (0..ENTRIES as u64).map(entry).collect()
 }

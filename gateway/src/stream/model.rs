@@ -26,6 +26,7 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use shared::{
     bus::{Bus, Subject},
     internal::{Deliver, Head, Heads, Moved},
+    pod::PodId,
 };
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -68,9 +69,9 @@ fn run(seed: u64) -> Vec<String> {
         let chaos = Chaos::new(truth.clone(), random.random());
         let bus = Bus::new(chaos.clone());
         let stop = CancellationToken::new();
-        let workers = Workers::new(bus.clone(), POD.into(), Duration::from_secs(10));
+        let workers = Workers::new(bus.clone(), PodId::read(POD), Duration::from_secs(10));
         let streams = Streams::new(bus, workers, stop.clone());
-        tokio::spawn(streams.clone().receive_bodies(POD.into()));
+        tokio::spawn(streams.clone().receive_bodies(PodId::read(POD)));
         tokio::spawn(streams.clone().receive_heads());
         let mut model = Model { random, truth, chaos, streams, clients: Vec::new(), haste: Arc::default() };
         let heads = tokio::spawn(tell_heads(model.chaos.clone(), model.truth.clone()));
@@ -141,7 +142,7 @@ impl Model {
         let (epoch, from, events) = self.truth.append(count, &mut self.random);
         let bodies = events.iter().filter(|_| self.random.random_bool(0.9)).map(truth::Logged::placed).collect();
         self.chaos.send(
-            &Subject::deliver(POD),
+            &Subject::deliver(&PodId::read(POD)),
             &Deliver { network: NETWORK.to_owned(), epoch: epoch.clone(), events: bodies },
         );
         let at = self.random.random_range(0..=events.len());

@@ -10,13 +10,13 @@
 //! | `heads.<partition>` | relay → all gateways | [`crate::internal::Heads`]: heads of networks that moved, each second |
 //! | `ctl.<pod>` · `ctl.all` | gateway, worker → that gateway · all gateways | [`crate::internal::Control`] |
 //!
-//! Networks and pods are written in base64url, so that no identifier can add a token or a wildcard. Users are never written.
+//! A pod is one start of a process ([`PodId`]). Networks and pods are written in base64url, so that no identifier can add a token or a wildcard. Users are never written.
 
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use crate::internal::Partition;
+use crate::{internal::Partition, pod::PodId};
 
 /// A subject, or with `*` a pattern of subjects.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -53,9 +53,9 @@ impl Subject {
         Self("wake.*".to_owned())
     }
 
-    /// Bodies of events for one pod.
-    pub fn deliver(pod: &str) -> Self {
-        Self(format!("deliver.{}", encode(pod)))
+    /// Bodies of events for one start of a pod.
+    pub fn deliver(pod: &PodId) -> Self {
+        Self(format!("deliver.{}", encode(pod.as_str())))
     }
 
     /// What moved in a network.
@@ -73,9 +73,9 @@ impl Subject {
         Self("heads.*".to_owned())
     }
 
-    /// Control messages for one pod.
-    pub fn control(pod: &str) -> Self {
-        Self(format!("ctl.{}", encode(pod)))
+    /// Control messages for one start of a pod.
+    pub fn control(pod: &PodId) -> Self {
+        Self(format!("ctl.{}", encode(pod.as_str())))
     }
 
     /// Control messages for every pod. No pod's own subject: `.` is not base64url.
@@ -139,13 +139,15 @@ mod tests {
     #[test]
     fn no_pod_can_be_named_so_that_it_hears_what_is_for_all() {
         assert_eq!(Subject::control_all().as_str().matches('.').count(), 2);
-        assert_eq!(Subject::control("all").as_str().matches('.').count(), 1);
+        assert_eq!(Subject::control(&PodId::read("all")).as_str().matches('.').count(), 1);
     }
 
     proptest::proptest! {
         #[test]
         fn whatever_a_network_or_a_pod_is_called_its_subject_is_its_own(one in "\\PC{0,40}|[.*> $\r\n]{0,10}", other in "\\PC{0,40}") {
-            for make in [Subject::events, Subject::deliver, Subject::control] {
+            let deliver = |pod: &str| Subject::deliver(&PodId::read(pod));
+            let control = |pod: &str| Subject::control(&PodId::read(pod));
+            for make in [Subject::events, deliver, control] {
                 let subject = make(&one);
                 let (_, token) = subject.as_str().split_once('.').expect("two tokens");
                 proptest::prop_assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'));

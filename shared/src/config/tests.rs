@@ -74,6 +74,11 @@ fn what_is_malformed_is_named_without_its_value() {
     );
     assert_eq!(with(&["--nonsense"]), "program: unknown argument --nonsense (see --help)\n");
     assert_eq!(with(&["--pod-name"]), "program: setting --pod-name (CONVENE_POD_NAME) has no value (see --help)\n");
+    let long: &'static str = "n".repeat(MAX_NAME_BYTES + 1).leak();
+    assert_eq!(
+        with(&["--pod-name", long]),
+        "program: malformed setting --pod-name (CONVENE_POD_NAME): must have 1 to 253 bytes (see --help)\n"
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ use futures::{FutureExt as _, future, future::BoxFuture};
 use tokio::time::Instant;
 
 use super::{Claim, Engine, Entry, LIFETIME, Place, PresenceError, Renewal};
-use crate::internal::Session;
+use crate::{internal::Session, pod::PodId};
 
 /// The engine inside one process. Clones share what they hold.
 #[derive(Clone)]
@@ -31,7 +31,7 @@ struct Known {
     /// By user.
     sockets: HashMap<String, BTreeMap<Session, Socket>>,
     /// When each pod expires.
-    pods: HashMap<String, Instant>,
+    pods: HashMap<PodId, Instant>,
 }
 
 struct Socket {
@@ -103,11 +103,7 @@ impl Engine for Local {
         done(())
     }
 
-    fn pods_of(
-        &self,
-        network: &str,
-        users: Vec<String>,
-    ) -> BoxFuture<'_, Result<Vec<BTreeSet<String>>, PresenceError>> {
+    fn pods_of(&self, network: &str, users: Vec<String>) -> BoxFuture<'_, Result<Vec<BTreeSet<PodId>>, PresenceError>> {
         let known = self.lock();
         let pods = |user: &String| {
             let in_network = known.live(user).filter(|(session, _)| session.network == network);
@@ -122,22 +118,22 @@ impl Engine for Local {
         done(known.live(user).map(entry).collect())
     }
 
-    fn announce(&self, pod: &str) -> BoxFuture<'_, Result<(), PresenceError>> {
+    fn announce(&self, pod: &PodId) -> BoxFuture<'_, Result<(), PresenceError>> {
         let now = Instant::now();
         let mut known = self.lock();
         // Users who never come back would stay for ever.
         known.sockets.retain(|_, sockets| sockets.values().any(|socket| socket.expires > now));
         known.pods.retain(|_, expires| *expires > now);
-        known.pods.insert(pod.to_owned(), now + self.lifetime);
+        known.pods.insert(pod.clone(), now + self.lifetime);
         done(())
     }
 
-    fn withdraw(&self, pod: &str) -> BoxFuture<'_, Result<(), PresenceError>> {
+    fn withdraw(&self, pod: &PodId) -> BoxFuture<'_, Result<(), PresenceError>> {
         self.lock().pods.remove(pod);
         done(())
     }
 
-    fn pods(&self) -> BoxFuture<'_, Result<BTreeSet<String>, PresenceError>> {
+    fn pods(&self) -> BoxFuture<'_, Result<BTreeSet<PodId>, PresenceError>> {
         let now = Instant::now();
         let known = self.lock();
         done(known.pods.iter().filter(|(_, expires)| **expires > now).map(|(pod, _)| pod.clone()).collect())

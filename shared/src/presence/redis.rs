@@ -19,6 +19,7 @@ use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, future::BoxFutu
 
 use self::link::{Link, Lua};
 use super::{Claim, Engine, Entry, LIFETIME, Presence, PresenceError, Renewal};
+use crate::pod::PodId;
 
 /// So many users or entries travel in one round trip.
 const CHUNK: usize = 100;
@@ -140,11 +141,7 @@ impl Engine for Redis {
         .boxed()
     }
 
-    fn pods_of(
-        &self,
-        network: &str,
-        users: Vec<String>,
-    ) -> BoxFuture<'_, Result<Vec<BTreeSet<String>>, PresenceError>> {
+    fn pods_of(&self, network: &str, users: Vec<String>) -> BoxFuture<'_, Result<Vec<BTreeSet<PodId>>, PresenceError>> {
         let network = network.to_owned();
         async move {
             let reads: Vec<_> = users.chunks(CHUNK).map(|chunk| self.entries_of(chunk)).collect();
@@ -168,22 +165,22 @@ impl Engine for Redis {
         .boxed()
     }
 
-    fn announce(&self, pod: &str) -> BoxFuture<'_, Result<(), PresenceError>> {
-        let call = (PODS.to_owned(), vec![pod.to_owned(), self.lifetime_ms.to_string()]);
+    fn announce(&self, pod: &PodId) -> BoxFuture<'_, Result<(), PresenceError>> {
+        let call = (PODS.to_owned(), vec![pod.to_string(), self.lifetime_ms.to_string()]);
         async move { self.call::<()>(&self.announce, [call]).await.map(drop) }.boxed()
     }
 
-    fn withdraw(&self, pod: &str) -> BoxFuture<'_, Result<(), PresenceError>> {
-        let command = Cmd::zrem(PODS, pod);
+    fn withdraw(&self, pod: &PodId) -> BoxFuture<'_, Result<(), PresenceError>> {
+        let command = Cmd::zrem(PODS, pod.as_str());
         async move { self.ask(vec![command]).await.map(drop) }.boxed()
     }
 
-    fn pods(&self) -> BoxFuture<'_, Result<BTreeSet<String>, PresenceError>> {
+    fn pods(&self) -> BoxFuture<'_, Result<BTreeSet<PodId>, PresenceError>> {
         async move {
             let (now, mut answers) = self.ask_with_time(vec![Cmd::zrange_withscores(PODS, 0, -1)]).await?;
             let pods: Vec<(String, f64)> = read(answers.next().unwrap_or_default())?;
             let live = |(_, expires_ms): &(String, f64)| *expires_ms > now as f64;
-            Ok(pods.into_iter().filter(live).map(|(pod, _)| pod).collect())
+            Ok(pods.into_iter().filter(live).map(|(pod, _)| PodId::read(pod)).collect())
         }
         .boxed()
     }

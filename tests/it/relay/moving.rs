@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use shared::{
     bus::Subject,
     internal::{Deliver, Moved},
+    pod::PodId,
     presence::{Entry, Place},
 };
 use sqlx::{PgPool, Row as _};
@@ -127,9 +128,9 @@ async fn an_event_for_very_many_reaches_all_of_them_in_messages_that_fit() {
     let world = World::new().await;
     world.network("demo", 7).await;
     let mut moves = world.subscribe(Subject::events("demo")).await;
-    let mut bodies = world.subscribe(Subject::deliver("pod")).await;
+    let mut bodies = world.subscribe(Subject::deliver(&PodId::read("pod"))).await;
     let users: Vec<String> = (0..12_000).map(|n| format!("{n:0>128}")).collect();
-    let place = Place { pod: "pod".to_owned(), socket: 1, fence: 1, since_ms: 0 };
+    let place = Place { pod: PodId::read("pod"), socket: 1, fence: 1, since_ms: 0 };
     let session =
         shared::internal::Session { network: "demo".to_owned(), user: users[11_999].clone(), sid: "s".to_owned() };
     world.presence.claim(Entry { session, place }).await.expect("a socket");

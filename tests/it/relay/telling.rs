@@ -4,6 +4,7 @@ use harness::eventually;
 use shared::{
     bus::Subject,
     internal::{Deliver, Head, Heads, Moved, Session},
+    pod::PodId,
     presence::{Entry, Place},
 };
 
@@ -12,7 +13,7 @@ use super::world::{EVENT, Stuck, World, next};
 fn entry(user: &str, pod: &str) -> Entry {
     Entry {
         session: Session { network: "demo".to_owned(), user: user.to_owned(), sid: "s".to_owned() },
-        place: Place { pod: pod.to_owned(), socket: 1, fence: 1, since_ms: 0 },
+        place: Place { pod: PodId::read(pod), socket: 1, fence: 1, since_ms: 0 },
     }
 }
 
@@ -27,9 +28,9 @@ async fn bodies_go_to_the_recipients_pods_and_the_move_to_all() {
     for (user, pod) in [("alice", "pod-a"), ("bob", "pod-b"), ("carol", "pod-b"), ("dave", "pod-c")] {
         world.presence.claim(entry(user, pod)).await.expect("a socket");
     }
-    let mut a = world.subscribe(Subject::deliver("pod-a")).await;
-    let mut b = world.subscribe(Subject::deliver("pod-b")).await;
-    let mut c = world.subscribe(Subject::deliver("pod-c")).await;
+    let mut a = world.subscribe(Subject::deliver(&PodId::read("pod-a"))).await;
+    let mut b = world.subscribe(Subject::deliver(&PodId::read("pod-b"))).await;
+    let mut c = world.subscribe(Subject::deliver(&PodId::read("pod-c"))).await;
     let mut all = world.subscribe(Subject::events("demo")).await;
     let relay = world.relay();
     world.wait_for_shares(vec![64]).await;

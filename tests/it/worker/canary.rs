@@ -1,11 +1,14 @@
 //! Canaries: events that gateways send themselves.
 
-use shared::internal::{Empty, ReadHeads, SendCanary};
+use shared::{
+    internal::{Empty, ReadHeads, SendCanary},
+    pod::PodId,
+};
 
 use super::world::World;
 
 fn canary(partition: u16) -> SendCanary {
-    SendCanary { partition, pod: "pod".to_owned(), number: 7 }
+    SendCanary { partition, pod: PodId::read("pod"), number: 7 }
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use shared::{
     internal::{Call, Connect, Connected, InternalRequest, ProfileClaims, Session},
     lifecycle::Shutdown,
     metrics::Metrics,
+    pod::PodId,
     presence,
 };
 use sqlx::{Connection as _, PgConnection};
@@ -232,6 +233,6 @@ pub fn call(session: Option<Session>, event_id: &str) -> Call {
         event_id: event_id.to_owned(),
         budget_ms: PATIENCE.as_millis() as u64,
         sent_at_ms: now.as_millis() as i64,
-        pod: "gateway".to_owned(),
+        pod: PodId::read("gateway"),
     }
 }

@@ -23,10 +23,10 @@ pub(crate) async fn handle(change: &mut Change<Gateway>, request: SendCanary) ->
         .bind(SendCanary::network(partition))
         .bind(partition.cast_signed())
         .bind(new_epoch())
-        .bind(&pod)
+        .bind(pod.as_str())
         .bind(SendCanary::EVENT)
         .bind(&payload)
-        .bind(outbox::size(&[&pod], &payload))
+        .bind(outbox::size(&[pod.as_str()], &payload))
         .execute(change.connection())
         .await?;
     change.wake(partition);

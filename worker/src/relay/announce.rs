@@ -13,6 +13,7 @@ use serde::Serialize;
 use shared::{
     bus::{Bus, BusError, Headers, Subject},
     internal::{Deliver, EventBody, Heads, Moved, Partition, PlacedEvent, Position},
+    pod::PodId,
     presence::{PATIENCE, Presence, PresenceError},
     telemetry::Hop,
 };
@@ -54,7 +55,7 @@ struct Part<'a> {
 }
 
 /// Which pods have sockets of which users.
-type Pods<'a> = HashMap<&'a str, BTreeSet<String>>;
+type Pods<'a> = HashMap<&'a str, BTreeSet<PodId>>;
 
 impl Announcer {
     pub(super) fn new(bus: Bus, presence: Presence) -> Self {
@@ -173,10 +174,10 @@ async fn look_up_part<'a>(presence: &Presence, part: &Part<'a>) -> Result<Pods<'
 }
 
 /// A network's events for each pod that has a recipient.
-fn by_pod<'a>(part: &Part<'a>, pods: &'a Pods<'_>) -> BTreeMap<&'a str, Vec<&'a Event>> {
-    let mut by_pod: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
+fn by_pod<'a>(part: &Part<'a>, pods: &'a Pods<'_>) -> BTreeMap<&'a PodId, Vec<&'a Event>> {
+    let mut by_pod: BTreeMap<&PodId, Vec<&Event>> = BTreeMap::new();
     for event in part.events {
-        let of_event: BTreeSet<&String> =
+        let of_event: BTreeSet<&PodId> =
             event.recipients.iter().filter_map(|user| pods.get(user.as_str())).flatten().collect();
         for pod in of_event {
             by_pod.entry(pod).or_default().push(event);
@@ -247,10 +248,10 @@ mod tests {
         let users = ["alice", "bob", "carol"].map(str::to_owned);
         let events: Vec<Event> = (1..=40).map(|n| event(n, &users[(n as usize % 2)..], 30_000)).collect();
         let part = Part { network: "demo", epoch: "e", events: &events };
-        let on = |pods: &[&str]| pods.iter().map(|pod| (*pod).to_owned()).collect::<BTreeSet<_>>();
+        let on = |pods: &[&str]| pods.iter().map(|pod| PodId::read(*pod)).collect::<BTreeSet<_>>();
         let pods = Pods::from([("alice", on(&["a"])), ("bob", on(&["b", "a"])), ("carol", on(&["b"]))]);
         let by_pod = by_pod(&part, &pods);
-        assert_eq!(by_pod.keys().copied().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(by_pod.keys().map(|pod| pod.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         for events in by_pod.values() {
             let deliveries: Vec<Deliver> = deliveries(&part, events).collect();
             assert!(deliveries.len() > 1);

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     internal::{Fence, Session},
+    pod::PodId,
     presence::{Entry, Place},
 };
 
@@ -31,7 +32,7 @@ pub(super) fn digits(fence: Fence) -> String {
 #[derive(Serialize)]
 struct Rest<'a> {
     fence: &'a str,
-    pod: &'a str,
+    pod: &'a PodId,
     socket: u64,
     since_ms: i64,
 }
@@ -40,7 +41,7 @@ struct Rest<'a> {
 struct Record {
     expires_ms: u64,
     fence: String,
-    pod: String,
+    pod: PodId,
     socket: u64,
     since_ms: i64,
 }
@@ -91,7 +92,7 @@ mod tests {
     #[test]
     fn a_record_comes_back_as_it_was_written() {
         for (pod, socket, fence, since_ms) in [("p", 0, 0, 0), ("\"}\\\u{7}é", u64::MAX, u64::MAX, i64::MIN)] {
-            let place = Place { pod: pod.into(), socket, fence, since_ms };
+            let place = Place { pod: PodId::read(pod), socket, fence, since_ms };
             let record = format!("{{\"expires_ms\":1764000000000,{}", without_expiry(&place));
             // The scripts look for exactly this.
             assert!(record.starts_with(&format!("{{\"expires_ms\":1764000000000,\"fence\":\"{}\"", digits(fence))));
