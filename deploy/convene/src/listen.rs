@@ -102,7 +102,7 @@ impl Next {
             Some(4001) => Self::Again { after: Duration::ZERO, keeps_its_place: false },
             Some(4013) => Self::Again { after: PAUSE_WHEN_FULL, keeps_its_place: true },
             Some(4503) if can_renew_its_token => again,
-            Some(4500..=4999 | 1003 | 1009) => Self::Stop,
+            Some(4500..=4999 | 1002 | 1003 | 1007 | 1009) => Self::Stop,
             _ => again,
         }
     }
@@ -143,6 +143,9 @@ mod tests {
             (Some(4501), Next::Stop),
             (Some(4502), Next::Stop),
             (Some(4503), Next::Stop),
+            (Some(1002), Next::Stop),
+            (Some(1003), Next::Stop),
+            (Some(1007), Next::Stop),
             (Some(1009), Next::Stop),
         ] {
             assert_eq!(Next::after(code, false), next, "{code:?}");
