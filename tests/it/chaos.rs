@@ -20,5 +20,6 @@ async fn what_is_acknowledged_happens_once_and_is_told_once_whatever_fails() {
     println!("chaos, seed {}", plan.seed);
     let report = Box::pin(run(plan)).await;
     println!("{report}");
+    assert_eq!(report.stopped, 0, "clients were told to stop without reason, see above");
     assert!(report.broken.is_empty(), "see above");
 }

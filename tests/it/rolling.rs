@@ -47,6 +47,7 @@ async fn a_rolling_restart_under_load_fails_no_request_and_loses_or_repeats_no_e
     }
     let record = crowd.finish().await;
 
+    assert_eq!(record.stopped, [], "nobody's session was taken by another socket");
     assert_eq!(record.failed, Vec::<serde_json::Value>::new(), "beside 503 and 504, which say: again");
     assert_eq!(record.disorder, Vec::<String>::new());
     for (n, told) in record.told.iter().enumerate() {

@@ -17,14 +17,7 @@ async fn count(stack: &Stack, sql: &'static str) -> i64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn six_copies_are_done_once_although_the_first_ones_worker_is_stopped_inside_its_transaction() {
-    let stack = Stack::builder()
-        .workers(2)
-        .arg_of_worker(0, "--pod-name=worker-0")
-        .arg_of_worker(1, "--pod-name=worker-1")
-        .gateway_arg("--request-timeout=9s")
-        .processes()
-        .start()
-        .await;
+    let stack = Stack::builder().workers(2).gateway_arg("--request-timeout=9s").processes().start().await;
     let mut alice = stack.client(0, "alice").await;
     // Both workers must know how old this gateway's requests are.
     for _ in 0..40 {

@@ -172,14 +172,7 @@ fn lines(pod: &Pod, level: &str) -> Vec<Value> {
 async fn a_failure_is_one_line_with_the_id_that_the_client_got_and_the_trace() {
     let collector = Collector::start().await;
     let endpoint = format!("--otlp-endpoint={}", collector.endpoint);
-    let stack = Stack::builder()
-        .processes()
-        .gateway_arg(&endpoint)
-        .gateway_arg("--log-format=json")
-        .worker_arg(&endpoint)
-        .worker_arg("--log-format=json")
-        .start()
-        .await;
+    let stack = Stack::builder().processes().gateway_arg(&endpoint).worker_arg(&endpoint).start().await;
     let mut alice = stack.client(0, "alice").await;
     sqlx::query("ALTER TABLE meetings RENAME TO gone").execute(&mut stack.database().await).await.expect("renamed");
     let answer = alice.call_once("an event", "meeting:createMeeting", lunch()).await;
@@ -203,12 +196,7 @@ async fn a_failure_is_one_line_with_the_id_that_the_client_got_and_the_trace() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_no_text_is_a_failure_with_an_id_too() {
-    let stack = Stack::builder()
-        .processes()
-        .gateway_arg("--log-format=json")
-        .worker_arg("--namespaces=user,directory,events")
-        .start()
-        .await;
+    let stack = Stack::builder().processes().worker_arg("--namespaces=user,directory,events").start().await;
     let mut alice = stack.client(0, "alice").await;
     let bus = nats_client(&stack.servers.nats_url).await.expect("NATS");
     let mut asked = bus.subscribe("rpc.meeting.getMeeting").await.expect("a subscription");

@@ -46,13 +46,14 @@ pub async fn measure(sockets: usize) -> Vec<String> {
         record.closed.iter().map(|(_, code)| *code).filter(|code| *code != Some(1012)).collect();
     lines.push(format!(
         "rolling: {} requests answered, {} sent again, {} failed, longest wait {:.1} s; {} upgrades refused, {} broken; \
-         {} events replayed, all in order once: {}; closed otherwise than with 1012: {other_codes:?}",
+         told to stop: {:?}; {} events replayed, all in order once: {}; closed otherwise than with 1012: {other_codes:?}",
         record.answered,
         record.sent_again,
         record.failed.len(),
         record.longest_wait.as_secs_f64(),
         record.refused,
         record.broken,
+        record.stopped,
         record.replayed,
         in_order && record.disorder.is_empty(),
     ));

@@ -84,7 +84,16 @@ pub async fn run(plan: Plan) -> Report {
     }
 
     let (trouble, work) = (CancellationToken::new(), CancellationToken::new());
-    let working = join_all(hands.into_iter().map(|hand| tokio::spawn(hand.work(work.clone()))));
+    let working = join_all(hands.into_iter().zip(&sessions).map(|(hand, session)| {
+        let (session, work) = (session.clone(), work.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = hand.work(work) => (),
+                // It waits for an answer for ever.
+                () = session.stops() => (),
+            }
+        })
+    }));
     let deck = lane::deck(&mut StdRng::seed_from_u64(plan.seed));
     let lanes = join_all((0..plan.lanes).map(|number| {
         let rng = StdRng::seed_from_u64(plan.seed ^ 3 << 56 ^ number);
@@ -97,6 +106,8 @@ pub async fn run(plan: Plan) -> Report {
     for outcome in lanes.await {
         outcome.expect("a lane does not panic");
     }
+    // Whatever else was drawn: all sessions come back at once.
+    fault::kill_all_gateways(&world, Duration::from_secs(1), &tally).await;
     world.heal(&tally).await;
     let healed = Instant::now();
     work.cancel();
@@ -109,6 +120,8 @@ pub async fn run(plan: Plan) -> Report {
         Err(_) => tally.blame(format!("requests are not answered {PATIENCE:?} after all was well again")),
     }
     let settled = healed.elapsed();
+    // Those are blamed by now, and have no socket.
+    sessions.retain(|session| !session.has_stopped());
     let events = judge(&world, &sessions, &ledger, &tally, plan.waits_for_expiry).await;
     watching.abort();
     for session in &sessions {

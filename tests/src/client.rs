@@ -17,6 +17,11 @@ use tokio_tungstenite::{
 
 use crate::eventually::{PATIENCE, PAUSE};
 
+/// Whether a client whose socket was closed with this code stops for good, as it has no other token.
+pub fn is_final(code: Option<u16>) -> bool {
+    matches!(code, Some(1002 | 1003 | 1007 | 1009 | 4500..=4503))
+}
+
 /// How a client connects.
 #[derive(Clone, Debug)]
 pub struct Connect {
@@ -350,6 +355,22 @@ impl Client {
                 return Err(code);
             }
         }
+    }
+
+    /// Sends a request that changes nothing and reads until it is answered.
+    ///
+    /// # Errors
+    /// The socket is closed, with that code; `None`: it broke without one.
+    pub async fn poke(&mut self) -> Result<(), Option<u16>> {
+        let id = self.try_send("testVersionNotSupported", json!({}), None).await;
+        let deadline = Instant::now() + PATIENCE;
+        while self.answers.iter().all(|answer| answer["id"] != id) {
+            let message = timeout_at(deadline, self.socket.next()).await.expect("waited in vain for an answer");
+            if let Received::Closed(code) = self.sort(message) {
+                return Err(code);
+            }
+        }
+        Ok(())
     }
 
     /// What the newest pong said.

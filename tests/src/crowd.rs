@@ -1,5 +1,6 @@
 //! Many clients as apps have them: each connects again when it is told to, goes on after the last event that it has, and sends
-//! again, with the same `event.id`, what was not answered.
+//! again, with the same `event.id`, what was not answered. Whoever is told to stop stops: each has one socket, so nobody is told with
+//! reason.
 //!
 //! They are in groups around one meeting each. The first of a group changes the meeting's subject to 1, 2, 3 …, the others
 //! read the meeting, and all of them must be told of every change, in order, once.
@@ -17,7 +18,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use crate::{Client, Stack, eventually};
+use crate::{Client, Stack, client::is_final, eventually};
 
 /// A group has so many members.
 pub const GROUP: usize = 10;
@@ -33,6 +34,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub struct Record {
     /// When sockets were closed, and with which codes; `None`: without one.
     pub closed: Vec<(Instant, Option<u16>)>,
+    /// Members that were told to stop, and by which close code; `None`: their upgrade was answered 401.
+    pub stopped: Vec<(String, Option<u16>)>,
     /// Upgrades that were refused.
     pub refused: usize,
     /// Connections that nobody took, or that broke before the upgrade was answered.
@@ -160,14 +163,17 @@ impl Crowd {
         eventually!(lock(&self.record).answered, |answered| *answered >= count);
     }
 
-    /// Lets everybody finish what was begun, waits until all were told of everything, and says what became of them.
+    /// Lets everybody finish what was begun, waits until all were told of everything, and says what became of them. Does not wait when
+    /// somebody was told to stop.
     ///
     /// # Panics
     /// When a client has panicked, or something is never answered or told.
     pub async fn finish(mut self) -> Record {
         lock(&self.record).is_finishing = true;
-        eventually!(lock(&self.record).waiting, |waiting| *waiting == 0);
-        eventually!(lock(&self.record).is_told());
+        // Whoever was told to stop waits for ever.
+        let has_stopped = || !lock(&self.record).stopped.is_empty();
+        eventually!(lock(&self.record).waiting, |waiting| *waiting == 0 || has_stopped());
+        eventually!(lock(&self.record).is_told() || has_stopped());
         self.over.send_replace(true);
         while let Some(member) = self.members.join_next().await {
             member.expect("no client panics");
@@ -219,6 +225,13 @@ struct Waiting {
     id: Option<u64>,
 }
 
+/// What became of an upgrade.
+enum Attempt {
+    Open(Box<Client>),
+    Failed,
+    Unauthorized,
+}
+
 /// What is not due.
 const NEVER: Duration = Duration::from_secs(3600);
 
@@ -234,37 +247,46 @@ impl Member {
 
     async fn run(mut self) {
         loop {
-            if let Some(client) = self.connect().await {
-                let code = self.talk(client).await;
-                self.record().closed.push((Instant::now(), code));
+            let stop = match self.connect().await {
+                Attempt::Open(client) => {
+                    let code = self.talk(*client).await;
+                    self.record().closed.push((Instant::now(), code));
+                    is_final(code).then_some(code)
+                }
+                Attempt::Failed => None,
+                Attempt::Unauthorized => Some(None),
+            };
+            if let Some(code) = stop {
+                return self.record().stopped.push((self.user.clone(), code));
             }
         }
     }
 
-    async fn connect(&mut self) -> Option<Client> {
+    async fn connect(&mut self) -> Attempt {
         sleep(PAUSE.mul_f64(rand::random())).await;
         let gateway = {
             let ready = self.ready.borrow();
-            *ready.get(rand::rng().random_range(0..ready.len().max(1)))?
+            ready.get(rand::rng().random_range(0..ready.len().max(1))).copied()
         };
+        let Some(gateway) = gateway else { return Attempt::Failed };
         let connect = self.stack.connect(gateway, &self.user);
         let connect = match &self.last_event_id {
             Some(id) => connect.last_event_id(id),
             None => connect,
         };
         match connect.try_open().await {
-            Ok(Ok(client)) => Some(client),
+            Ok(Ok(client)) => Attempt::Open(Box::new(client)),
             Ok(Err(refused)) => {
                 let mut record = self.record();
                 record.refused += 1;
                 if refused.status != 503 || refused.retry_after.is_none() {
                     record.failed.push(json!({"upgrade": refused.status, "body": refused.body}));
                 }
-                None
+                if refused.status == 401 { Attempt::Unauthorized } else { Attempt::Failed }
             }
             Err(_) => {
                 self.record().broken += 1;
-                None
+                Attempt::Failed
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Gateways and workers on servers of their own, in this process or as child processes.
+//! Gateways and workers on servers of their own, in this process or as child processes, with the settings of a deployment where a test
+//! asks for no others.
 
 mod pod;
 
@@ -52,7 +53,8 @@ impl Builder {
         self
     }
 
-    /// As child processes, which can be killed, rather than in this process.
+    /// As child processes, which can be killed, rather than in this process. They get what `deploy/compose.yaml` and `k8s/` set:
+    /// settings in the environment, a name that they keep over restarts, logs in JSON.
     pub fn processes(mut self) -> Self {
         self.processes = true;
         self
@@ -88,7 +90,7 @@ impl Builder {
         self
     }
 
-    /// With this `drain-delay` and `drain-timeout` rather than none and a second.
+    /// With this `drain-delay` and `drain-timeout` rather than none and a second, which save time.
     pub fn drain(mut self, delay: Duration, timeout: Duration) -> Self {
         self.drain = [delay, timeout];
         self
@@ -100,7 +102,8 @@ impl Builder {
         self
     }
 
-    /// On servers of the test's own, which it may stop and start.
+    /// On servers of the test's own, which it may stop and start. The database must have its schema: no worker makes it, as in a
+    /// deployment.
     pub fn on(mut self, servers: Isolated) -> Self {
         self.servers = Some(servers);
         self
@@ -144,9 +147,7 @@ impl Builder {
             .into_iter()
             .chain(self.gateway_args);
         let gateway_args: Vec<String> = common(&to_gateways).chain(gateway_args).collect();
-        let worker_args = [format!("--database-url={}", to_workers.database_url), "--migrate".to_owned()]
-            .into_iter()
-            .chain(self.worker_args);
+        let worker_args = [format!("--database-url={}", to_workers.database_url)].into_iter().chain(self.worker_args);
         let worker_args: Vec<String> = common(&to_workers).chain(worker_args).collect();
         let logs = tempfile::tempdir().expect("a folder for logs");
         let pods = |kind, count, args: &[String]| {

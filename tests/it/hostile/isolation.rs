@@ -240,7 +240,6 @@ async fn v1_what_is_of_another_network_is_what_does_not_exist() {
     let stack = Stack::builder()
         .processes()
         .log_filter("info,sqlx=debug")
-        .worker_arg("--log-format=json")
         .gateway_arg("--rate-limit=100000")
         .gateway_arg("--rate-burst=100000")
         // Those who are not asked anything for a while do not read pings.

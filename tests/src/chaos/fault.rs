@@ -2,11 +2,12 @@
 
 use std::{fmt, time::Duration};
 
+use futures::future::join_all;
 use rand::{Rng as _, rngs::StdRng};
 
 use super::tally::Tally;
 use super::world::{World, has_ended};
-use crate::{Fault, Server};
+use crate::{Fault, Server, stack::Pod};
 
 /// What a fault happens to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub(super) enum Target {
     /// A pod of this number, drawn when it happens.
     Gateway,
     Worker,
+    /// All at once, as when their machine dies: nobody's session is anywhere when they come back under their names.
+    AllGateways,
     Nats,
     Redis,
     Postgres,
@@ -60,7 +63,7 @@ pub(super) fn all(ways: usize) -> Vec<(Harm, Target)> {
     for target in [Target::Nats, Target::Redis, Target::Postgres] {
         all.extend([Kill, Pause, Restart].map(|harm| (harm, target)));
     }
-    all.push((Empty, Target::Redis));
+    all.extend([(Empty, Target::Redis), (Kill, Target::AllGateways)]);
     for way in 0..ways {
         all.extend([Cut, Part, Freeze, Delay, Throttle].map(|harm| (harm, Target::Way(way))));
     }
@@ -117,6 +120,16 @@ pub(super) async fn harm_pod(world: &World, target: Target, number: usize, harm:
     }
 }
 
+/// Kills all gateways and starts them again after so long.
+pub(super) async fn kill_all_gateways(world: &World, held: Duration, tally: &Tally) {
+    for gateway in &world.stack.gateways {
+        has_ended(gateway, tally).await;
+    }
+    join_all(world.stack.gateways.iter().map(Pod::kill)).await;
+    tokio::time::sleep(held).await;
+    join_all(world.stack.gateways.iter().map(Pod::start)).await;
+}
+
 /// Does it to a way, for so long.
 pub(super) async fn harm_way(world: &World, way: usize, harm: Harm, held: Duration, rng: &mut StdRng) {
     let proxy = &world.ways[way].proxy;
@@ -141,6 +154,7 @@ impl fmt::Display for Name<'_> {
         let what = match target {
             Target::Gateway => "a gateway",
             Target::Worker => "a worker",
+            Target::AllGateways => "all gateways",
             Target::Nats => "NATS",
             Target::Redis => "Redis",
             Target::Postgres => "PostgreSQL",

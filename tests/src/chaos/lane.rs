@@ -46,7 +46,7 @@ pub(super) fn deck(rng: &mut StdRng) -> Arc<Mutex<Deck>> {
 
 impl Deck {
     /// The next fault whose target has none, and which of the pods.
-    fn draw(&mut self, world: &World) -> Option<(Harm, Target, usize, OwnedMutexGuard<()>)> {
+    fn draw(&mut self, world: &World) -> Option<(Harm, Target, usize, Vec<OwnedMutexGuard<()>>)> {
         if self.rest.is_empty() {
             let mut all = fault::all(world.ways.len());
             all.shuffle(&mut self.rng);
@@ -55,17 +55,20 @@ impl Deck {
         for _ in 0..self.rest.len() {
             let (harm, target) = self.rest.pop_front()?;
             let number = self.rng.random_range(0..world.stack.gateways.len());
-            let place = match target {
-                Target::Gateway => number,
-                Target::Worker => 3 + number,
-                Target::Nats => 6,
-                Target::Redis => 7,
-                Target::Postgres => 8,
-                Target::Sessions => 9,
-                Target::Way(way) => 10 + way,
+            let places = match target {
+                Target::Gateway => number..number + 1,
+                Target::Worker => 3 + number..4 + number,
+                Target::AllGateways => 0..3,
+                Target::Nats => 6..7,
+                Target::Redis => 7..8,
+                Target::Postgres => 8..9,
+                Target::Sessions => 9..10,
+                Target::Way(way) => 10 + way..11 + way,
             };
-            if let Ok(guard) = self.busy[place].clone().try_lock_owned() {
-                return Some((harm, target, number, guard));
+            let guards: Result<Vec<_>, _> =
+                self.busy[places].iter().map(|busy| busy.clone().try_lock_owned()).collect();
+            if let Ok(guards) = guards {
+                return Some((harm, target, number, guards));
             }
             self.rest.push_back((harm, target));
         }
@@ -100,6 +103,7 @@ impl Lane {
             Target::Gateway | Target::Worker => {
                 fault::harm_pod(&self.world, target, number, harm, held, &self.tally).await;
             }
+            Target::AllGateways => fault::kill_all_gateways(&self.world, held / 2, &self.tally).await,
             Target::Redis if harm == Harm::Empty => fault::empty_redis(&self.world).await,
             Target::Nats => fault::harm_server(&self.world.servers.nats, harm, held).await,
             Target::Redis => fault::harm_server(&self.world.servers.redis, harm, held).await,

@@ -11,6 +11,8 @@ pub struct Report {
     pub seed: u64,
     /// What did not hold; empty when all did.
     pub broken: Vec<String>,
+    /// Clients that were told to stop without reason, and did.
+    pub stopped: u64,
     /// Where the pods' logs are, when something did not hold.
     pub logs: Option<String>,
     lines: Vec<String>,
@@ -45,11 +47,12 @@ impl Report {
                 "sockets: {}, ended {:?}, upgrades that failed {:?}",
                 received.sockets, figures.ends, figures.refusals
             ),
+            format!("clients that were told to stop without reason: {}", figures.stopped),
             format!("events: {} live, {} replayed, {} resyncs", received.live, received.replayed, received.resyncs),
         ];
         let memory = figures.memory.iter().map(|(kind, kib)| format!("{kind} {} MiB", kib / 1024));
         lines.push(format!("most memory of a process: {}", memory.collect::<Vec<_>>().join(", ")));
-        Self { seed, broken: figures.broken.clone(), logs: None, lines }
+        Self { seed, broken: figures.broken.clone(), stopped: figures.stopped, logs: None, lines }
     }
 }
 

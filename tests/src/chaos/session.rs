@@ -20,7 +20,7 @@ use super::{
     world::{Who, World},
 };
 use crate::{
-    client::{Connect, NotOpened},
+    client::{Connect, NotOpened, is_final},
     token::token,
 };
 
@@ -49,6 +49,8 @@ pub(super) struct Session {
     changed: watch::Sender<()>,
     racing: Notify,
     leaving: CancellationToken,
+    /// It was told to stop, and connects no more.
+    stopped: CancellationToken,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +74,7 @@ impl Session {
             changed: watch::Sender::default(),
             racing: Notify::new(),
             leaving: CancellationToken::new(),
+            stopped: CancellationToken::new(),
         })
     }
 
@@ -101,16 +104,33 @@ impl Session {
         }
     }
 
+    /// Stops it without reason: it goes no further, as the contract asks of it, and that is what did not hold.
+    fn stop(&self, why: &str) {
+        if !self.has_stopped() {
+            self.tally.stopped(format!("{self}: stops for good: {why}"));
+            self.stopped.cancel();
+        }
+    }
+
+    pub(super) fn has_stopped(&self) -> bool {
+        self.stopped.is_cancelled()
+    }
+
+    /// Returns when it was told to stop.
+    pub(super) async fn stops(&self) {
+        self.stopped.cancelled().await;
+    }
+
     /// Ends it.
     pub(super) fn leave(&self) {
         self.leaving.cancel();
     }
 
-    /// Keeps a socket until it [leaves](Session::leave).
+    /// Keeps a socket until it [leaves](Session::leave) or is told to stop.
     pub(super) async fn keep(self: Arc<Self>, mut rng: StdRng) {
         let mut bound = PAUSES[0];
         let mut changes = self.changed.subscribe();
-        while !self.leaving.is_cancelled() {
+        while !self.leaving.is_cancelled() && !self.has_stopped() {
             let mut gateways: Vec<usize> = (0..self.world.stack.gateways.len()).collect();
             gateways.shuffle(&mut rng);
             let opened = self.clone().open(gateways[0]).await;
@@ -160,8 +180,10 @@ impl Session {
             Ok(Ok(socket)) => socket,
             Ok(Err(NotOpened::Refused(refused))) => {
                 self.tally.refusal(refused.status.to_string());
-                if refused.status != 503 {
-                    self.tally.blame(format!("{self}: the upgrade was answered {refused:?}"));
+                match refused.status {
+                    503 => (),
+                    401 => self.stop(&format!("the upgrade was answered {refused:?}")),
+                    _ => self.tally.blame(format!("{self}: the upgrade was answered {refused:?}")),
                 }
                 let seconds = refused.retry_after.and_then(|seconds| seconds.parse().ok()).unwrap_or_default();
                 return Err(Duration::from_secs(seconds));
@@ -210,7 +232,7 @@ impl Session {
                 let attempts = &self.state().attempts;
                 let newer = attempts.iter().filter(|ended| ended.is_none_or(|ended| ended > asked)).count();
                 if newer < 2 {
-                    self.tally.blame(format!("{self}: was told 4501 although nobody opened a newer socket"));
+                    self.stop("told 4501 although nobody opened a newer socket");
                 }
                 if told != Some(4501) {
                     self.tally.blame(format!("{self}: closed with 4501 but told {told:?}"));
@@ -218,7 +240,9 @@ impl Session {
             }
             Ok(End::Closed(code)) => {
                 self.tally.end(code.to_string());
-                if ![1012, 4008, 4010].contains(&code) {
+                if is_final(Some(code)) {
+                    self.stop(&format!("closed with {code}"));
+                } else if ![1012, 4008, 4010].contains(&code) {
                     self.tally.blame(format!("{self}: closed with {code}"));
                 }
             }

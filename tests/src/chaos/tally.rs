@@ -25,6 +25,8 @@ pub(super) struct Figures {
     pub(super) retries: BTreeMap<String, u64>,
     /// How sockets ended.
     pub(super) ends: BTreeMap<String, u64>,
+    /// Clients that were told to stop without reason, and did.
+    pub(super) stopped: u64,
     /// Upgrades that failed, by why.
     pub(super) refusals: BTreeMap<String, u64>,
     /// The longest that a client waited for the answer that it took.
@@ -71,6 +73,12 @@ impl Tally {
 
     pub(super) fn end(&self, how: String) {
         *self.figures().ends.entry(how).or_default() += 1;
+    }
+
+    /// A client was told to stop, and nothing that it did is a reason.
+    pub(super) fn stopped(&self, what: String) {
+        self.figures().stopped += 1;
+        self.blame(what);
     }
 
     pub(super) fn refusal(&self, why: String) {

@@ -3,6 +3,7 @@
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
+use shared::telemetry::DEFAULT_FILTER;
 
 use super::tally::Tally;
 use crate::{Proxy, Servers, Stack, stack::Pod};
@@ -120,7 +121,7 @@ impl World {
             .gateways(PODS)
             .workers(PODS)
             .processes()
-            .log_filter("info")
+            .log_filter(DEFAULT_FILTER)
             .on(direct)
             .through(gateways, workers)
             .unseeded()

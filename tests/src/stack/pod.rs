@@ -1,6 +1,7 @@
 //! One gateway or worker of a [`Stack`](super::Stack).
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -37,7 +38,7 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub struct Pod {
     kind: Kind,
-    index: usize,
+    name: String,
     /// Where clients connect; a worker has no such listener.
     pub public: SocketAddr,
     /// Where health and metrics are served.
@@ -50,6 +51,11 @@ pub struct Pod {
     logs: PathBuf,
     starts: AtomicU32,
     running: Mutex<Running>,
+}
+
+/// The variable of a setting.
+fn variable(setting: &str) -> String {
+    format!("CONVENE_{}", setting.replace('-', "_").to_uppercase())
 }
 
 #[derive(Debug)]
@@ -77,10 +83,11 @@ struct WorkerSettings {
 
 impl Pod {
     pub(super) fn new(kind: Kind, index: usize, args: &[String], log_filter: Option<String>, logs: PathBuf) -> Self {
+        let name = if kind == Kind::Gateway { "gateway" } else { "worker" };
         let address = || SocketAddr::from((Ipv4Addr::LOCALHOST, free_port().expect("a free port")));
         Self {
             kind,
-            index,
+            name: format!("{name}-{index}"),
             public: address(),
             management: address(),
             args: args.to_vec(),
@@ -105,10 +112,18 @@ impl Pod {
         };
     }
 
-    /// `gateway-0`, say.
+    /// `gateway-0`, say: what it is called at every start, unless a test calls it otherwise.
     pub fn name(&self) -> String {
-        let kind = if self.kind == Kind::Gateway { "gateway" } else { "worker" };
-        format!("{kind}-{}", self.index)
+        self.name.clone()
+    }
+
+    /// Its settings by their names; of one that was given twice the last. One without a value is a switch.
+    fn settings(&self) -> BTreeMap<&str, Option<&str>> {
+        let given = self.args.iter().map(|arg| {
+            let arg = arg.trim_start_matches('-');
+            arg.split_once('=').map_or((arg, None), |(name, value)| (name, Some(value)))
+        });
+        std::iter::once(("pod-name", Some(&*self.name))).chain(given).collect()
     }
 
     fn spawn(&self, start: u32, log_filter: &str) -> anyhow::Result<Guarded> {
@@ -116,25 +131,35 @@ impl Pod {
         let folder = std::env::current_exe()?.parent().and_then(Path::parent).context("a target folder")?.to_owned();
         let program = if self.kind == Kind::Gateway { "gateway-pod" } else { "worker-pod" };
         let log = fs::File::create(self.log(start))?;
+        let mut settings = self.settings();
+        settings.entry("log-format").or_insert(Some("json"));
+        let [public, management] = [self.public, self.management].map(|address| address.to_string());
+        settings.insert("management-listen", Some(&management));
+        if self.kind == Kind::Gateway {
+            settings.insert("listen", Some(&public));
+        }
         let mut command = Command::new(folder.join(program));
         command
-            .args(&self.args)
-            .arg(format!("--management-listen={}", self.management))
+            .envs(settings.into_iter().map(|(name, value)| (variable(name), value.unwrap_or("true"))))
             .env("RUST_LOG", log_filter)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
-        if self.kind == Kind::Gateway {
-            command.arg(format!("--listen={}", self.public));
-        }
         Guarded::spawn(&mut command).with_context(|| format!("{program} in {}", folder.display()))
     }
 
     async fn run_here(&self) -> anyhow::Result<Running> {
         let shutdown = Shutdown::default();
         let metrics = Metrics::install()?;
-        let args = || std::iter::once(self.name()).chain(self.args.iter().cloned());
         let name = self.name();
+        let settings = self.settings();
+        let args = || {
+            let flag = |(name, value): (&&str, &Option<&str>)| match value {
+                Some(value) => format!("--{name}={value}"),
+                None => format!("--{name}"),
+            };
+            std::iter::once(name.clone()).chain(settings.iter().map(flag))
+        };
         let task = match self.kind {
             Kind::Gateway => {
                 let settings = GatewaySettings::try_parse_from(args())?;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use serde_json::Value;
+use shared::{pod::PodId, presence::redis::Redis};
 use sqlx::PgConnection;
 use tokio::time::{Instant, sleep};
 
@@ -23,7 +24,7 @@ use crate::{
 /// Class of the advisory locks of the relay's partitions, and how many there are.
 const PARTITIONS: (i64, i64) = (1_668_178_290, 64);
 
-/// User, network, sid and pod of each socket.
+/// User, network, sid and pod of each socket: its name, or the start's identifier.
 type Presence = BTreeSet<(String, String, String, String)>;
 
 pub(super) async fn judge(
@@ -36,7 +37,7 @@ pub(super) async fn judge(
     for (_, pod) in world.pods() {
         has_ended(pod, tally).await;
     }
-    let names: Vec<String> = world.stack.gateways.iter().map(name_of_start).collect();
+    let names: Vec<String> = world.stack.gateways.iter().map(Pod::name).collect();
     let expected = opened(sessions, &names);
     for gateway in &world.stack.gateways {
         let wrong = async || {
@@ -46,6 +47,15 @@ pub(super) async fn judge(
         };
         tally.hold(PATIENCE, wrong).await;
     }
+    let starts: Vec<String> = world.stack.gateways.iter().map(|gateway| id_of_start(gateway).to_string()).collect();
+    let expected = opened(sessions, &starts);
+    let store = Redis::connect(&world.stack.servers.redis_url).expect("a good URL");
+    let wrong = async || {
+        let found = stored(&store, sessions).await;
+        let wrong: Vec<_> = found.symmetric_difference(&expected).cloned().collect();
+        (!wrong.is_empty()).then(|| format!("entries of other starts: {wrong:?}"))
+    };
+    tally.hold(PATIENCE, wrong).await;
     let wrong = async || {
         let sockets = futures::future::join_all(world.stack.gateways.iter().map(sockets)).await;
         let total: f64 = sockets.iter().sum();
@@ -66,7 +76,7 @@ pub(super) async fn judge(
         sleep(Duration::from_millis(200)).await;
     }
     if waits_for_expiry {
-        let alive: BTreeSet<String> = names.into_iter().collect();
+        let alive: BTreeSet<String> = starts.into_iter().collect();
         let wrong = async || {
             let known = known_pods(world).await;
             (known != alive).then(|| format!("Redis lists the pods {known:?}, alive are {alive:?}"))
@@ -76,11 +86,12 @@ pub(super) async fn judge(
     judge_logs(world, tally);
 }
 
-/// The name that a gateway has given itself at its last start.
-fn name_of_start(gateway: &Pod) -> String {
+/// What a gateway's last start says it is known by.
+fn id_of_start(gateway: &Pod) -> PodId {
     let log = gateway.logged();
-    let line = log.lines().find(|line| line.contains("the gateway starts")).unwrap_or_default();
-    line.split("pod=").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap_or_default().to_owned()
+    let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let start = events.into_iter().find(|event| event["message"] == "the gateway starts").unwrap_or_default();
+    PodId::read(start["id"].as_str().unwrap_or_default())
 }
 
 /// Where the clients' own sockets are.
@@ -113,6 +124,19 @@ async fn presence(gateway: &Pod, sessions: &[Arc<Session>]) -> Presence {
     presence
 }
 
+/// What Redis has about the sockets of everybody.
+async fn stored(store: &shared::presence::Presence, sessions: &[Arc<Session>]) -> Presence {
+    let users: BTreeSet<&String> = sessions.iter().map(|session| &session.user).collect();
+    let mut stored = Presence::new();
+    for user in users {
+        for entry in store.sessions_of(user).await.unwrap_or_default() {
+            let (session, pod) = (entry.session, entry.place.pod);
+            stored.insert((session.user, session.network, session.sid, pod.to_string()));
+        }
+    }
+    stored
+}
+
 /// The sockets that a gateway counts.
 async fn sockets(gateway: &Pod) -> f64 {
     let page = gateway.get("/metrics").await.map(|(_, page)| page).unwrap_or_default();
@@ -142,13 +166,14 @@ async fn known_pods(world: &World) -> BTreeSet<String> {
     range.query_async::<Vec<String>>(&mut connection).await.expect("the pods").into_iter().collect()
 }
 
-/// No pod has panicked, and none says that something is wrong with itself. The client of NATS says as an error that NATS is
-/// away; that is a fault's doing.
+/// No pod has panicked, and none says that something is wrong with itself. What is no JSON was not said by the program, but by what
+/// ended it; of the line that a killed pod was writing, nothing is asked.
 fn judge_logs(world: &World, tally: &Tally) {
     for file in fs::read_dir(world.stack.logs()).expect("the folder of logs").flatten() {
         let log = fs::read_to_string(file.path()).unwrap_or_default();
-        let is_bad = |line: &&str| line.contains("panicked") || line.contains(" ERROR ");
-        for line in log.lines().filter(is_bad).filter(|line| !line.contains(" ERROR async_nats::")) {
+        let is_bad = |line: &&str| !serde_json::from_str::<Value>(line).is_ok_and(|event| event["level"] != "ERROR");
+        let lines = log.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        for line in lines.filter(is_bad) {
             tally.blame(format!("{:?}: {line:.300}", file.file_name()));
         }
     }
