@@ -26,6 +26,7 @@ mod record;
 mod relay;
 mod relay_faults;
 mod replay;
+mod restarted;
 mod restore;
 mod retries;
 mod rolling;

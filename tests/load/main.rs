@@ -19,6 +19,7 @@
 
 mod capacity;
 mod chaos;
+mod comeback;
 mod idle;
 mod joins;
 mod latency;
@@ -59,6 +60,9 @@ async fn main() -> ExitCode {
         for figure in capacity::measure().await {
             println!("{figure}");
         }
+    }
+    if wanted("comeback") {
+        println!("{}", comeback::measure(3_000).await);
     }
     if wanted("idle") {
         println!("{}", idle::measure(5_000).await);

@@ -5,6 +5,7 @@
 //! | [`servers`] | PostgreSQL, Redis and NATS of the tests' own |
 //! | [`stack`] | gateways and workers on them, in this process or as processes |
 //! | [`crowd`] | many clients that connect again and send again as they are told to |
+//! | [`comeback`] | many clients whose gateways are killed and come back |
 //! | [`client`], [`token`] | a client of the wire contract, and its session tokens |
 //! | [`smtp`], [`webhook`] | a mail server, and somebody to whom messages are posted |
 //! | [`mod@eventually`] | waiting for a condition instead of sleeping |
@@ -18,6 +19,7 @@ pub mod balancer;
 pub mod chaos;
 pub mod client;
 pub mod collector;
+pub mod comeback;
 pub mod crowd;
 pub mod eventually;
 pub mod exposition;
