@@ -31,18 +31,10 @@ make_calendars() {
     fresh "$folder/python" tests/ics/requirements.txt &&
         "$folder/python/bin/python" -c 'import icalendar, vobject' 2>/dev/null ||
         make_python "$folder/python" tests/ics/requirements.txt
-    fresh "$folder/node" tests/ics/package.json tests/ics/package-lock.json || make_node "$folder/node"
+    fresh "$folder/node" tests/ics/package.json tests/ics/package-lock.json ||
+        make_npm "$folder/node" tests/ics "ical.js"
     fresh "$folder/libical" tests/ics/read_libical.c &&
         "$folder/libical/read_libical" "$folder/libical" >/dev/null 2>&1 || make_libical "$folder/libical"
-}
-
-make_node() {
-    say "Fetching ical.js"
-    rm -rf -- "$1"
-    mkdir -p "$1"
-    cp tests/ics/package.json tests/ics/package-lock.json "$1"
-    npm ci --silent --ignore-scripts --no-audit --no-fund --prefix "$1"
-    made_of "$1" tests/ics/package.json tests/ics/package-lock.json
 }
 
 make_libical() {

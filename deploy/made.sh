@@ -17,3 +17,12 @@ make_python() { # make_python FOLDER REQUIREMENTS, which name every package
     "$1/bin/pip" check --quiet --disable-pip-version-check
     made_of "$1" "$2"
 }
+
+make_npm() { # make_npm FOLDER SOURCE WHAT, where SOURCE has package.json and its lock
+    say "Fetching $3"
+    rm -rf -- "$1"
+    mkdir -p "$1"
+    cp "$2/package.json" "$2/package-lock.json" "$1"
+    npm ci --silent --ignore-scripts --no-audit --no-fund --prefix "$1"
+    made_of "$1" "$2/package.json" "$2/package-lock.json"
+}

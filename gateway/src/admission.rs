@@ -7,12 +7,13 @@
 //! | more sockets than `max-connections` | 503; those of the last place that came at the same moment: accepted, 4013 |
 //! | workers or presence that do not answer | 503 |
 //!
-//! Every 503 has a Retry-After of 1 to 5 s.
+//! Every 503 has a Retry-After of 1 to 5 s. A client that sees no status is accepted and closed instead, with the code that
+//! [`Refusal::close`] says; of these there are [`CLOSED_REFUSALS`] at once, and the others get the status.
 //!
 //! | metric | counts |
 //! | --- | --- |
 //! | `convene_handshakes` | those that run |
-//! | `convene_upgrades_refused_total` `{why}` | 401 and 503, of calendar files too |
+//! | `convene_upgrades_refused_total` `{why}` | upgrades that were not let in, by status or by close code; of calendar files 401 and 503 |
 
 use std::{
     sync::Arc,
@@ -46,6 +47,9 @@ const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How many handshakes run at once on a pod. The workers behind them are the same ones that serve requests.
 pub const HANDSHAKES: usize = 64;
+
+/// So many connections at once are told by a close code why they are not let in. Each lasts 4 s at most.
+pub const CLOSED_REFUSALS: usize = 256;
 
 /// A socket's life is bounded: a timer further away than this is as good as none.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -104,8 +108,21 @@ impl Drop for Admitted {
 pub enum Refusal {
     /// 401: no valid session.
     Unauthorized,
+    /// 503: the pod has all the sockets it takes.
+    Full,
     /// 503: not now, not here.
     Unavailable(&'static str),
+}
+
+impl Refusal {
+    /// The close code that tells it to a client that sees no status.
+    pub fn close(&self) -> Close {
+        match self {
+            Self::Unauthorized => Close::Expired,
+            Self::Full => Close::Full,
+            Self::Unavailable(_) => Close::GoingAway,
+        }
+    }
 }
 
 /// What a client says of itself beside its token.
@@ -149,7 +166,7 @@ pub async fn admit(
         return Err(Refusal::Unavailable("the pod is going away"));
     }
     if !gateway.hub.has_room() {
-        return Err(Refusal::Unavailable("the pod is full"));
+        return Err(Refusal::Full);
     }
     let connected = connect(&gateway, &verified).await?;
     // This pod, or the way to the workers, may have been stuck: meanwhile the client has opened a socket elsewhere, with a lower

@@ -20,7 +20,10 @@ use axum::http::{HeaderMap, header::AUTHORIZATION};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use shared::internal::{ProfileClaims, Session};
 
-use crate::config::MIN_SIGNING_SECRET_BYTES;
+use crate::{
+    config::MIN_SIGNING_SECRET_BYTES,
+    handshake::{TOKEN_PREFIX, offered},
+};
 use claims::Claims;
 use keys::Keys;
 use source::Source;
@@ -48,12 +51,17 @@ impl fmt::Debug for Token {
 pub fn token_of(headers: &HeaderMap, query: Option<&str>) -> Option<Token> {
     bearer(headers)
         .or_else(|| headers.get(SESSION_ID).map(|value| value.to_str().unwrap_or_default().to_owned()))
+        .or_else(|| offered(headers).find_map(|offered| offered.strip_prefix(TOKEN_PREFIX)).map(text))
         .or_else(|| {
             form_urlencoded::parse(query?.as_bytes())
                 .find(|(name, _)| name == SESSION_ID_PARAMETER)
                 .map(|(_, token)| token.into_owned())
         })
         .map(Token)
+}
+
+fn text(token: &[u8]) -> String {
+    String::from_utf8_lossy(token).into_owned()
 }
 
 fn bearer(headers: &HeaderMap) -> Option<String> {

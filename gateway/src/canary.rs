@@ -181,8 +181,15 @@ impl Sender {
         let session = Session { network, user: gateway.pod.to_string(), sid: SendCanary::EVENT.to_owned() };
         let now = chrono::Utc::now().timestamp_millis();
         // Nobody else claims this session: any fence will do.
-        let socket =
-            Arc::new(Socket::new(gateway.hub.next_id(), session, 1, head.epoch.into(), now, &Plain, OUTBOX_BYTES));
+        let socket = Arc::new(Socket::new(
+            gateway.hub.next_id(),
+            session,
+            1,
+            head.epoch.into(),
+            now,
+            &Plain::Pinged,
+            OUTBOX_BYTES,
+        ));
         let member = gateway.streams.join(&socket, self.partition, head.head);
         let start = Start { cursor: head.head, resync: false };
         let listening = async {

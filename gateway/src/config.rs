@@ -3,6 +3,7 @@
 //! | setting | default | limits |
 //! | --- | --- | --- |
 //! | `jwt-secret`, `jwks-url`, `jwks-file` | none: one is required | who may sign session tokens; a secret has 32 bytes or more |
+//! | `allowed-origins` | `*` | whose web pages may connect and read: see [`AllowedOrigins`] |
 //! | `admin-token` | none: administration is off | |
 //! | `min-client-version` | none | |
 //! | `max-frame-bytes`, `request-timeout` | 262144, 10s | a frame, a request |
@@ -15,6 +16,8 @@ use std::{fmt, num::NonZeroU32, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Args;
 use shared::config::{Common, duration};
+
+use crate::origins::AllowedOrigins;
 
 /// Everything that can be set.
 #[derive(Args, Clone, Debug)]
@@ -33,6 +36,10 @@ pub struct Config {
     #[arg(long, env = "CONVENE_JWKS_FILE", hide_env_values = true)]
     pub jwks_file: Option<PathBuf>,
 
+    /// Whose web pages may connect and read: *, or origins such as https://app.example.org (also null) with commas between.
+    /// Those of this server's own host always may
+    #[arg(long, env = "CONVENE_ALLOWED_ORIGINS", hide_env_values = true, default_value = "*")]
+    pub allowed_origins: AllowedOrigins,
     /// Bearer token of the administration; unset, administration is off
     #[arg(long, env = "CONVENE_ADMIN_TOKEN", hide_env_values = true)]
     pub admin_token: Option<Secret>,

@@ -20,7 +20,7 @@ use crate::{
     limits::{Abusive, Limits},
     outbox::{Ending, Frame, Next},
     stream::{Start, catch_up},
-    transport::{Incoming, event_id},
+    transport::{Incoming, Protocol, event_id},
     wire,
 };
 
@@ -45,7 +45,7 @@ pub async fn run(reader: wire::Reader, writer: wire::Writer, gateway: Arc<Gatewa
         ended = reader.run() => ended,
         ended = writer.run() => ended,
         // Boxed: reading pages takes room that an idle socket must not keep.
-        never = Box::pin(listen(gateway, socket, welcome, last_event_id)) => match never {},
+        never = Box::pin(listen(gateway, socket.clone(), welcome, last_event_id)) => match never {},
     };
     match ended {
         Ended::Gone => counter!("convene_sockets_closed_total", "code" => "gone").increment(1),
@@ -56,7 +56,7 @@ pub async fn run(reader: wire::Reader, writer: wire::Writer, gateway: Arc<Gatewa
         }
         Ended::Closing(close) => {
             counter!("convene_sockets_closed_total", "code" => close.code().to_string()).increment(1);
-            Box::pin(hang_up(writer, reader.wire, close)).await;
+            Box::pin(hang_up(writer.wire, reader.wire, socket.protocol, close)).await;
         }
     }
     // Until here the pod does not stop, and the session is this socket's.
@@ -73,7 +73,7 @@ async fn listen(
     let Some(Welcome { user_info, partition, head }) = welcome else { return future::pending().await };
     let start = Start::new(last_event_id.as_deref(), &socket.epoch, head);
     let place = event_id(&socket.epoch, start.cursor);
-    socket.outbox.push([socket.protocol.user_info(&user_info, &place)]);
+    socket.outbox.push([socket.protocol.user_info(&user_info, &place, gateway.config.ping_interval)]);
     drop(user_info);
     let member = gateway.streams.join(&socket, partition, head);
     Box::pin(catch_up(&member, start, head)).await;
@@ -167,6 +167,8 @@ impl Reader {
                 let tag = request.tag.clone();
                 (Ok(request), tag)
             }
+            // Costs what reading it costs: nothing is kept of it and nothing answered, as with a pong.
+            Incoming::Heartbeat => return Ok(()),
             Incoming::Malformed(tag, error) => {
                 self.limits.malformed().map_err(|Abusive| Close::Abusive)?;
                 (Err(error), tag)
@@ -288,7 +290,8 @@ impl Writer {
         loop {
             match socket.outbox.take() {
                 Next::Frame(frame) => self.write_frame(frame).await?,
-                Next::Ping => (),
+                // The last answer may take longer than two intervals.
+                Next::Ping => self.write(self.socket.protocol.ping()).await?,
                 Next::Pong(said) => self.write(Message::Pong(said)).await?,
                 Next::End(Ending::Now(_)) => return Ok(()),
                 Next::Empty | Next::End(Ending::WhenIdle(_)) if is_answered => return Ok(()),
@@ -301,15 +304,14 @@ impl Writer {
     }
 }
 
-/// Says why, closes, and waits a moment for the client to have heard it.
-async fn hang_up(mut writer: Writer, reader: wire::Reader, close: Close) {
+/// Says why, closes, and waits a moment for the client to have heard it: at most 4 s, or 22 s where it reads too slowly.
+pub async fn hang_up(mut writer: wire::Writer, reader: wire::Reader, protocol: &dyn Protocol, close: Close) {
     let farewell = async {
         if close.is_told() {
-            let notice = writer.socket.protocol.invalid_connection(close);
-            writer.wire.send(Message::Text(notice)).await?;
+            writer.send(Message::Text(protocol.invalid_connection(close))).await?;
         }
         let frame = CloseFrame { code: close.code().into(), reason: close.reason().into() };
-        writer.wire.send(Message::Close(Some(frame))).await
+        writer.send(Message::Close(Some(frame))).await
     };
     // Reading goes on meanwhile: a client that writes before it reads would never come to hear it.
     let silence = reader.run_dry();

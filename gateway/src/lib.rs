@@ -6,6 +6,7 @@
 //! | [`http`], [`management`], `admin` | the two listeners' routers |
 //! | `download` | social sessions as calendar files |
 //! | [`auth`] | from a token to a session |
+//! | [`handshake`], [`origins`] | what an upgrade says; whose web pages may connect and read |
 //! | [`admission`] | everything before an upgrade is accepted |
 //! | [`transport`] | what a connection needs of a protocol; the plain frames |
 //! | [`wire`] | a WebSocket on its connection: messages in, messages out |
@@ -27,11 +28,13 @@ pub mod config;
 pub mod connection;
 pub mod control;
 pub mod dispatch;
+pub mod handshake;
 pub mod health;
 pub mod http;
 pub mod hub;
 pub mod limits;
 pub mod management;
+pub mod origins;
 pub mod outbox;
 pub mod stream;
 pub mod transport;
@@ -70,7 +73,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use config::Config;
 
-use admission::HANDSHAKES;
+use admission::{CLOSED_REFUSALS, HANDSHAKES};
 use auth::Authenticator;
 use health::Health;
 use hub::Hub;
@@ -115,6 +118,8 @@ pub struct Gateway {
     hub: Arc<Hub>,
     streams: Arc<Streams>,
     handshakes: Semaphore,
+    /// Places for those who are told by a close code why they are not let in.
+    refusals: Arc<Semaphore>,
     health: Health,
     beat: Duration,
     is_closing: AtomicBool,
@@ -135,6 +140,7 @@ impl Gateway {
             streams: Streams::new(bus.clone(), workers.clone(), stop.clone()),
             hub: Arc::new(Hub::new(config.max_connections)),
             handshakes: Semaphore::new(HANDSHAKES),
+            refusals: Arc::new(Semaphore::new(CLOSED_REFUSALS)),
             health: Health::new(bus, presence.clone(), workers.clone()),
             beat,
             is_closing: AtomicBool::new(false),

@@ -429,7 +429,7 @@ mod tests {
 
     fn socket(id: u64) -> Arc<Socket> {
         let session = Session { network: "demo".into(), user: "alice".into(), sid: id.to_string() };
-        Arc::new(Socket::new(id, session, id, "k3v".into(), 0, &Plain, 1 << 20))
+        Arc::new(Socket::new(id, session, id, "k3v".into(), 0, &Plain::Pinged, 1 << 20))
     }
 
     #[tokio::test]

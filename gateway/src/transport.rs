@@ -5,9 +5,12 @@
 
 pub mod websocket;
 
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -27,8 +30,9 @@ pub trait Protocol: Send + Sync + 'static {
     fn answer(&self, request: &RequestTag, body: &str) -> Utf8Bytes;
     /// A pushed event. Encoded once for all sockets of the protocol.
     fn event(&self, event: &PushedEvent) -> Utf8Bytes;
-    /// `user_info`, with the place at which the socket begins to listen.
-    fn user_info(&self, data: &RawValue, last_event_id: &str) -> Utf8Bytes;
+    /// `user_info`, with the place at which the socket begins to listen, and how often its client is asked for a sign of life,
+    /// where it has to know that.
+    fn user_info(&self, data: &RawValue, last_event_id: &str, ping_interval: Duration) -> Utf8Bytes;
     /// `resyncRequired`: what the client asked to replay is gone.
     fn resync_required(&self) -> Utf8Bytes;
     /// `invalidConnection`, which goes before a close that [is told](Close::is_told).
@@ -42,6 +46,8 @@ pub trait Protocol: Send + Sync + 'static {
 pub enum Incoming {
     /// A request.
     Request(Request),
+    /// A sign of life, and nothing else.
+    Heartbeat,
     /// Nothing that could be done; answered with this error.
     Malformed(RequestTag, Error),
 }

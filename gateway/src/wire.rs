@@ -14,11 +14,7 @@ use std::{
 
 use axum::{
     body::Body,
-    extract::{
-        FromRequestParts,
-        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
-    },
-    http::{HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use bytes::{Buf as _, Bytes, buf::Chain};
@@ -54,28 +50,21 @@ const READ_BUFFER: usize = 1024;
 /// What is still read of a client that is being closed goes through a buffer of so many bytes.
 const DRAIN_BUFFER: usize = 4096;
 
-/// A request to become a WebSocket.
+/// A connection whose client wants a WebSocket, and how that is agreed to.
 #[derive(Debug)]
 pub struct Upgrade {
     accept: HeaderValue,
+    subprotocol: Option<HeaderValue>,
     upgraded: OnUpgrade,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
-    type Rejection = WebSocketUpgradeRejection;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        let upgraded = parts.extensions.get::<OnUpgrade>().cloned();
-        // axum looks at the headers, and takes what it finds nothing wrong with.
-        let checked = WebSocketUpgrade::from_request_parts(parts, state).await?;
-        drop(checked);
-        let key = parts.headers.get(header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).unwrap_or_default();
-        let accept = HeaderValue::from_str(&derive_accept_key(key)).expect("base64 is a header's value");
-        Ok(Self { accept, upgraded: upgraded.expect("axum has just found it") })
-    }
-}
-
 impl Upgrade {
+    /// For a client that has sent this `Sec-WebSocket-Key` and offered that subprotocol.
+    pub fn new(key: &[u8], subprotocol: Option<&'static str>, upgraded: OnUpgrade) -> Self {
+        let accept = HeaderValue::from_str(&derive_accept_key(key)).expect("base64 is a header's value");
+        Self { accept, subprotocol: subprotocol.map(HeaderValue::from_static), upgraded }
+    }
+
     /// The answer that makes a WebSocket of the connection, which `serve` is then given. A message of more than
     /// `max_message_bytes`, in however many frames, is an error to its reader.
     pub fn accept<F: Future<Output = ()> + Send + 'static>(
@@ -83,7 +72,7 @@ impl Upgrade {
         max_message_bytes: usize,
         serve: impl FnOnce(Reader, Writer) -> F + Send + 'static,
     ) -> Response {
-        let Self { accept, upgraded } = self;
+        let Self { accept, subprotocol, upgraded } = self;
         tokio::spawn(async move {
             match upgraded.await {
                 Ok(connection) => {
@@ -96,7 +85,11 @@ impl Upgrade {
         let (upgrade, web_socket) = (HeaderValue::from_static("upgrade"), HeaderValue::from_static("websocket"));
         let headers =
             [(header::CONNECTION, upgrade), (header::UPGRADE, web_socket), (header::SEC_WEBSOCKET_ACCEPT, accept)];
-        (StatusCode::SWITCHING_PROTOCOLS, headers, Body::empty()).into_response()
+        let mut response = (StatusCode::SWITCHING_PROTOCOLS, headers, Body::empty()).into_response();
+        if let Some(subprotocol) = subprotocol {
+            response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
+        }
+        response
     }
 }
 

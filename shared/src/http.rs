@@ -1,7 +1,8 @@
 //! Serving HTTP to people whom nobody knows yet: how long they may take, and how many of them there may be.
 //!
-//! A connection counts as waiting from when it was accepted until it was upgraded or is over. What a client does not say in
-//! time costs it the connection, never a pod its memory:
+//! A connection counts as waiting from when it was accepted until it was upgraded or is over; longer when the handler takes its
+//! [`Waiting`] out of the request and keeps it. What a client does not say in time costs it the connection, never a pod its
+//! memory:
 //!
 //! | limit | beyond it |
 //! | --- | --- |
@@ -62,8 +63,8 @@ impl Limits {
     }
 }
 
-/// A router that knows who is connected.
-type Service = TowerToHyperService<AddExtension<Router, ConnectInfo<SocketAddr>>>;
+/// A router that knows who is connected, and the place that he has.
+type Service = TowerToHyperService<AddExtension<AddExtension<Router, ConnectInfo<SocketAddr>>, Waiting>>;
 
 /// Serves until `stop`, and returns when what had been asked before is answered. Upgraded connections are not waited for.
 pub async fn serve(mut listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
@@ -78,30 +79,37 @@ pub async fn serve(mut listener: TcpListener, router: Router, limits: Limits, st
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection was lost as it was accepted");
         }
-        let service = TowerToHyperService::new(Extension(ConnectInfo(peer)).layer(router.clone()));
-        connections.spawn(converse(stream, service, limits, Waiting::new(place, limits), stop.clone()));
+        let waiting = Waiting::new(place, limits);
+        let service = Extension(ConnectInfo(peer)).layer(router.clone());
+        let service = TowerToHyperService::new(Extension(waiting.clone()).layer(service));
+        connections.spawn(converse(stream, service, limits, waiting, stop.clone()));
     }
     drop(listener);
     connections.close();
     connections.wait().await;
 }
 
-/// A connection that waits.
-struct Waiting {
-    limits: Limits,
-    _place: OwnedSemaphorePermit,
+/// A connection's place among those that wait, in the extensions of each of its requests. The connection counts until the last
+/// copy is dropped: who keeps one goes on counting after the upgrade.
+#[derive(Clone, Debug)]
+pub struct Waiting(#[expect(dead_code, reason = "held, never looked at")] Arc<Place>);
+
+#[derive(Debug)]
+struct Place {
+    listener: &'static str,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Waiting {
-    fn new(place: OwnedSemaphorePermit, limits: Limits) -> Self {
+    fn new(permit: OwnedSemaphorePermit, limits: Limits) -> Self {
         gauge!("convene_http_waiting", "listener" => limits.listener).increment(1);
-        Self { limits, _place: place }
+        Self(Arc::new(Place { listener: limits.listener, _permit: permit }))
     }
 }
 
-impl Drop for Waiting {
+impl Drop for Place {
     fn drop(&mut self) {
-        gauge!("convene_http_waiting", "listener" => self.limits.listener).decrement(1);
+        gauge!("convene_http_waiting", "listener" => self.listener).decrement(1);
     }
 }
 

@@ -11,6 +11,7 @@ mod handshakes;
 mod memory;
 mod presence;
 mod readers;
+mod refusals;
 
 use futures::{StreamExt as _, stream};
 use harness::{

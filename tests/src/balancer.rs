@@ -6,6 +6,7 @@ use std::{
     process::Stdio,
 };
 
+use tempfile::NamedTempFile;
 use tokio::process::Command;
 
 use crate::{Stack, eventually, exposition::Page, process::Guarded, servers::free_port, stack::http};
@@ -17,6 +18,7 @@ pub struct Balancer {
     pub public: SocketAddr,
     /// Where its metrics are.
     pub management: SocketAddr,
+    log: NamedTempFile,
     _process: Guarded,
 }
 
@@ -29,6 +31,7 @@ impl Balancer {
         let address = || SocketAddr::from((Ipv4Addr::LOCALHOST, free_port().expect("a free port")));
         let (public, management) = (address(), address());
         let [first, second] = &stack.gateways[..] else { panic!("the configuration names two gateways") };
+        let log = NamedTempFile::new().expect("a file");
         let mut command = command();
         command
             .args(["-db", "-f"])
@@ -41,12 +44,20 @@ impl Balancer {
             .env("CONVENE_LB_GATEWAY_1_MANAGEMENT_PORT", first.management.port().to_string())
             .env("CONVENE_LB_GATEWAY_2_MANAGEMENT_PORT", second.management.port().to_string())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(log.reopen().expect("the file"))
             .stderr(Stdio::null());
         let process = Guarded::spawn(&mut command).expect("haproxy, which deploy/test installs");
-        let balancer = Self { public, management, _process: process };
+        let balancer = Self { public, management, log, _process: process };
         eventually!(balancer.gateways_up().await, |up| *up == [true, true]);
         balancer
+    }
+
+    /// What it has logged.
+    ///
+    /// # Panics
+    /// When that is no text.
+    pub fn logged(&self) -> String {
+        std::fs::read_to_string(self.log.path()).expect("text")
     }
 
     /// What it counts.

@@ -119,7 +119,8 @@ impl Connect {
     pub async fn try_open(self) -> anyhow::Result<Result<Client, Refused>> {
         match self.upgrade().await {
             Ok(socket) => {
-                Ok(Ok(Client { socket, events: VecDeque::new(), answers: VecDeque::new(), pong: None, next_id: 1 }))
+                let (events, answers) = (VecDeque::new(), VecDeque::new());
+                Ok(Ok(Client { socket, events, answers, pong: None, heartbeats: 0, next_id: 1 }))
             }
             Err(NotOpened::Refused(refused)) => Ok(Err(refused)),
             Err(NotOpened::Broken(error)) => Err(anyhow::Error::msg(error)),
@@ -170,6 +171,7 @@ pub struct Client {
     events: VecDeque<Value>,
     answers: VecDeque<Value>,
     pong: Option<Bytes>,
+    heartbeats: usize,
     next_id: u64,
 }
 
@@ -378,6 +380,11 @@ impl Client {
         self.pong.as_deref()
     }
 
+    /// How many text heartbeats came. They are the test's to answer.
+    pub fn heartbeats(&self) -> usize {
+        self.heartbeats
+    }
+
     /// The answers that came and were not taken yet.
     pub fn untaken_answers(&mut self) -> Vec<Value> {
         self.answers.drain(..).collect()
@@ -410,6 +417,10 @@ impl Client {
 
     fn sort(&mut self, message: Option<Result<Message, tungstenite::Error>>) -> Received {
         match message {
+            Some(Ok(Message::Text(text))) if text.as_str() == "{}" => {
+                self.heartbeats += 1;
+                Received::Frame
+            }
             Some(Ok(Message::Text(text))) => {
                 let frame: Value = serde_json::from_str(&text).expect("every frame is JSON");
                 assert!(frame["error"]["status"].is_boolean(), "every frame has an error: {frame}");

@@ -12,10 +12,12 @@
 //! | [`process`] | signals |
 //! | [`balancer`] | the load balancer before a stack's gateways |
 //! | [`prometheus`], [`exposition`] | what asks for metrics, and what they are |
+//! | [`browser`] | Chromium, and Node, for what web pages do |
 //! | [`proxy`] | the way to a server, which a test can cut, freeze and slow down; to NATS, which forgets subscriptions |
 //! | [`chaos`] | a whole system whose parts fail at random, clients that go on, and what must hold afterwards |
 
 pub mod balancer;
+pub mod browser;
 pub mod chaos;
 pub mod client;
 pub mod collector;
@@ -34,6 +36,7 @@ pub mod token;
 pub mod webhook;
 
 pub use balancer::Balancer;
+pub use browser::Browser;
 pub use client::{Client, Connect, NotOpened, Refused};
 pub use prometheus::Prometheus;
 pub use proxy::{Fault, Loss, Proxy, nats::NatsProxy};

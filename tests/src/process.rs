@@ -39,6 +39,14 @@ impl Guarded {
         Ok(Self { process, id, guard })
     }
 
+    /// Its input and its output, both of which it was started with as pipes.
+    ///
+    /// # Panics
+    /// When it was not, or they were taken before.
+    pub fn pipes(&mut self) -> (tokio::process::ChildStdin, tokio::process::ChildStdout) {
+        (self.process.stdin.take().expect("a pipe"), self.process.stdout.take().expect("a pipe"))
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.id

@@ -292,7 +292,7 @@ mod tests {
 
     fn socket(id: u64, user: &str) -> Arc<Socket> {
         let session = Session { network: "demo".into(), user: user.into(), sid: id.to_string() };
-        Arc::new(Socket::new(id, session, id, EPOCH.into(), 0, &Plain, 1 << 20))
+        Arc::new(Socket::new(id, session, id, EPOCH.into(), 0, &Plain::Pinged, 1 << 20))
     }
 
     fn body(position: Position) -> EventBody {

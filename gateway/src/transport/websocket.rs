@@ -1,5 +1,7 @@
 //! The plain frames of `/ws`: one JSON object in each text message.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -11,9 +13,17 @@ use super::{Incoming, Protocol, PushedEvent, Request, RequestTag};
 /// `event.id` has at most so many characters.
 const MAX_EVENT_ID_CHARS: usize = 128;
 
+/// What the server sends for a sign of life, and takes for one, where there is no ping: an empty object.
+const HEARTBEAT: &str = "{}";
+
 /// The plain frames.
-#[derive(Clone, Copy, Debug)]
-pub struct Plain;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plain {
+    /// Clients answer the pings of the WebSocket protocol.
+    Pinged,
+    /// `heartbeat=text`, for those that see no ping: web pages, Unity.
+    TextHeartbeat,
+}
 
 #[derive(Deserialize)]
 struct Frame<'a> {
@@ -38,6 +48,9 @@ struct RequestEvent {
 
 impl Protocol for Plain {
     fn read(&self, text: Utf8Bytes) -> Incoming {
+        if *self == Self::TextHeartbeat && is_heartbeat(&text) {
+            return Incoming::Heartbeat;
+        }
         let mut tag = RequestTag::default();
         match read_frame(&text, &mut tag) {
             Ok((event_id, data)) => Incoming::Request(Request { tag, event_id, data }),
@@ -72,9 +85,13 @@ impl Protocol for Plain {
             .clone()
     }
 
-    fn user_info(&self, data: &RawValue, last_event_id: &str) -> Utf8Bytes {
-        let id = json_string(last_event_id);
-        format!(r#"{{"event":"user_info","lastEventId":{id},"data":{},"error":{NO_ERROR}}}"#, data.get()).into()
+    fn user_info(&self, data: &RawValue, last_event_id: &str, ping_interval: Duration) -> Utf8Bytes {
+        let (id, data) = (json_string(last_event_id), data.get());
+        let ping_interval = match self {
+            Self::Pinged => String::new(),
+            Self::TextHeartbeat => format!(r#""pingInterval":{},"#, ping_interval.as_millis()),
+        };
+        format!(r#"{{"event":"user_info","lastEventId":{id},{ping_interval}"data":{data},"error":{NO_ERROR}}}"#).into()
     }
 
     fn resync_required(&self) -> Utf8Bytes {
@@ -86,8 +103,17 @@ impl Protocol for Plain {
     }
 
     fn ping(&self) -> Message {
-        Message::Ping(Bytes::new())
+        match self {
+            Self::Pinged => Message::Ping(Bytes::new()),
+            Self::TextHeartbeat => Message::Text(Utf8Bytes::from_static(HEARTBEAT)),
+        }
     }
+}
+
+/// Whether this is the empty object, however it is spaced.
+fn is_heartbeat(text: &str) -> bool {
+    let inside = text.trim_ascii().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    inside.is_some_and(|inside| inside.trim_ascii().is_empty())
 }
 
 /// Reads a frame, noting in `tag` whatever an answer can repeat, also when the frame is malformed further on.
@@ -143,19 +169,19 @@ mod tests {
     use super::*;
 
     fn malformed(text: &str) -> (RequestTag, String) {
-        match Plain.read(text.into()) {
+        match Plain::Pinged.read(text.into()) {
             Incoming::Malformed(tag, error) => {
                 assert_eq!(error.code, Code::BadRequest, "{text}");
                 (tag, error.message.into_owned())
             }
-            Incoming::Request(request) => panic!("{text} was read as {request:?}"),
+            other => panic!("{text} was read as {other:?}"),
         }
     }
 
     fn request(text: &str) -> Request {
-        match Plain.read(text.into()) {
+        match Plain::Pinged.read(text.into()) {
             Incoming::Request(request) => request,
-            Incoming::Malformed(_, error) => panic!("{text}: {error}"),
+            other => panic!("{text} was read as {other:?}"),
         }
     }
 
@@ -184,7 +210,7 @@ mod tests {
     fn the_id_is_echoed_as_it_came() {
         for id in ["7", "-0", "1.50", "1e400", r#""a\u00e9\"""#, r#""""#] {
             let request = request(&format!(r#"{{"id":{id},"endpoint":"e"}}"#));
-            let answer = Plain.answer(&request.tag, r#"{"error":{}}"#);
+            let answer = Plain::Pinged.answer(&request.tag, r#"{"error":{}}"#);
             assert_eq!(answer.as_str(), format!(r#"{{"id":{id},"endpoint":"e","error":{{}}}}"#));
         }
     }
@@ -220,6 +246,17 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_object_is_a_heartbeat_only_where_there_is_no_ping() {
+        for text in ["{}", " {\n} "] {
+            assert!(matches!(Plain::TextHeartbeat.read(text.into()), Incoming::Heartbeat), "{text:?}");
+            assert_eq!(malformed(text).0, RequestTag::default(), "{text:?}");
+        }
+        for text in ["", "{", "}", "[]", "{}{}", "{{}}", r#"{"id":1}"#, "\u{a0}{}"] {
+            assert!(matches!(Plain::TextHeartbeat.read(text.into()), Incoming::Malformed(..)), "{text:?}");
+        }
+    }
+
+    #[test]
     fn an_event_is_encoded_once() {
         let data = RawValue::from_string("{}".into()).expect("JSON");
         let event = PushedEvent::new(
@@ -228,11 +265,11 @@ mod tests {
             shared::internal::EventBody { name: "meeting:onMeetingCreated".into(), data },
             None,
         );
-        let first = Plain.event(&event);
+        let first = Plain::Pinged.event(&event);
         assert_eq!(
             first.as_str(),
             format!(r#"{{"event":"meeting:onMeetingCreated","eventId":"k3v.2","data":{{}},"error":{NO_ERROR}}}"#)
         );
-        assert_eq!(first.as_bytes().as_ptr(), Plain.event(&event).as_bytes().as_ptr());
+        assert_eq!(first.as_bytes().as_ptr(), Plain::Pinged.event(&event).as_bytes().as_ptr());
     }
 }

@@ -149,8 +149,8 @@ closes! {
     Replaced = 4501 "a newer connection of this session took its place" (told),
     /// The session was revoked.
     Revoked = 4502 "the session was revoked" (told),
-    /// The token expired.
-    Expired = 4503 "the session token expired" (told),
+    /// The token expired, or was not valid when a client connected that sees no status.
+    Expired = 4503 "the session token has expired or is not valid" (told),
 }
 
 impl Close {

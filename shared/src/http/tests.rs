@@ -25,7 +25,8 @@ fn generous(listener: &'static str) -> Limits {
     Limits { listener, head: PATIENCE, waiting: 100, life: None }
 }
 
-/// A listener that answers `/` at once, `/slow` when it is told to and `/never`; `/upgrade` echoes from then on.
+/// A listener that answers `/` at once, `/slow` when it is told to and `/never`; `/upgrade` echoes from then on, and so does
+/// `/kept`, which goes on counting.
 struct Server {
     address: SocketAddr,
     metrics: Metrics,
@@ -49,13 +50,25 @@ async fn start(limits: Limits) -> Server {
         .route("/", get("good"))
         .route("/slow", get(slow))
         .route("/never", get(std::future::pending::<()>))
-        .route("/upgrade", any(upgrade));
+        .route("/upgrade", any(upgrade))
+        .route("/kept", any(upgrade_that_waits_on));
     let task = tokio::spawn(serve(listener, router, limits, stop.clone()));
     Server { address, metrics, limits, go_on, stop, task }
 }
 
 async fn upgrade(request: Request) -> Response {
+    echo(request, None)
+}
+
+async fn upgrade_that_waits_on(mut request: Request) -> Response {
+    let waiting = request.extensions_mut().remove::<Waiting>();
+    assert!(waiting.is_some(), "every request has its connection's place");
+    echo(request, waiting)
+}
+
+fn echo(request: Request, waiting: Option<Waiting>) -> Response {
     tokio::spawn(async move {
+        let _waiting = waiting;
         let upgraded = hyper::upgrade::on(request).await.expect("an upgrade");
         let (mut reading, mut writing) = tokio::io::split(TokioIo::new(upgraded));
         tokio::io::copy(&mut reading, &mut writing).await
@@ -178,6 +191,22 @@ async fn who_is_upgraded_does_not_wait_any_more_nor_grow_old() {
         stream.write_all(b"still here").await.expect("open");
         answer(&mut stream, "still here").await;
     }
+}
+
+#[tokio::test]
+async fn who_keeps_a_place_counts_as_waiting_after_the_upgrade_until_the_end() {
+    let server = start(Limits { waiting: 1, ..generous("kept") }).await;
+    let request = "GET /kept HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+    let mut kept = server.send(request).await;
+    answer(&mut kept, "\r\n\r\n").await;
+    kept.write_all(b"upgraded").await.expect("open");
+    answer(&mut kept, "upgraded").await;
+    assert_eq!(server.waiting(), 1);
+    assert_eq!(rest(&mut server.send(GET).await).await, "", "there is one place");
+    assert_eq!(server.closed("full"), 1);
+    drop(kept);
+    server.until(|server| server.waiting() == 0).await;
+    answer(&mut server.send(GET).await, "good").await;
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ impl Client {
         let session = Session { network: NETWORK.to_owned(), user: user.to_owned(), sid: id.to_string() };
         let is_narrow = random.random_bool(0.3);
         let room = if is_narrow { NARROW } else { 1 << 20 };
-        let socket = Arc::new(Socket::new(id, session, id, epoch.as_str().into(), 0, &Plain, room));
+        let socket = Arc::new(Socket::new(id, session, id, epoch.as_str().into(), 0, &Plain::Pinged, room));
         let start = Start::new(last_event_id, &epoch, head);
         let received =
             Received { cursor: start.cursor, resync_at: None, ended: None, trace: format!("{user} {start:?}") };

@@ -110,7 +110,7 @@ fn check_answer(tag: &RequestTag, error: &Error) {
         endpoint: Option<String>,
         error: CustomMap,
     }
-    let frame = Plain.answer(tag, &failure_body(error));
+    let frame = Plain::Pinged.answer(tag, &failure_body(error));
     let answer: Answer<'_> = serde_json::from_str(&frame).expect("an answer is JSON");
     assert_eq!(answer.id.map(RawValue::get), tag.id.as_deref());
     assert_eq!(answer.endpoint, tag.endpoint);
@@ -119,7 +119,7 @@ fn check_answer(tag: &RequestTag, error: &Error) {
 
 /// What holds whatever was sent; whether it is a request.
 fn check(text: &str) -> bool {
-    match Plain.read(text.into()) {
+    match Plain::Pinged.read(text.into()) {
         Incoming::Request(request) => {
             assert!(request.tag.endpoint.is_some());
             assert!(
@@ -131,6 +131,7 @@ fn check(text: &str) -> bool {
             check_answer(&request.tag, &bad("nothing"));
             true
         }
+        Incoming::Heartbeat => panic!("nobody asked for one"),
         Incoming::Malformed(tag, error) => {
             assert_eq!(error.code, Code::BadRequest);
             check_answer(&tag, &error);
