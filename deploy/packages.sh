@@ -38,13 +38,19 @@ need_cargo() {
     curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
 }
 
+# Whether install_packages can do its work: root, or sudo that asks for no password, or that has a terminal to ask on.
+can_install() {
+    command -v apt-get >/dev/null || return
+    [ "$(id -u)" -ne 0 ] || return 0
+    command -v sudo >/dev/null || return
+    sudo -n true 2>/dev/null || { : </dev/tty; } 2>/dev/null
+}
+
 # install_packages PACKAGE… with apt-get.
 install_packages() {
     local -a root=()
-    if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null || die "Missing: $*. Install as root: apt-get install $*"
-        root=(sudo)
-    fi
+    can_install || die "Missing, and only root can install it: apt-get install $*"
+    [ "$(id -u)" -eq 0 ] || root=(sudo)
     say "Installing: $*"
     # Variables do not reach the other side of sudo, so the steps are a script of their own.
     "${root[@]}" bash -euo pipefail -c "$APT_STEPS" apt-steps "$@" </dev/null

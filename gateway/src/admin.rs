@@ -46,15 +46,22 @@ pub fn router(gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
 
 async fn authorize(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
     let Some(token) = &gateway.config.admin_token else {
-        return failure(StatusCode::NOT_FOUND, &Error::new(Code::NotFound, "administration is off"));
+        return failure(
+            StatusCode::NOT_FOUND,
+            &Error::new(Code::NotFound, "administration is off: admin-token is not set"),
+        );
     };
     let given = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+    if !given.starts_with(b"Bearer ") {
+        let missing = "no administration token: it is sent as Authorization: Bearer and the token";
+        return failure(StatusCode::UNAUTHORIZED, &Error::new(Code::Unauthorized, missing));
+    }
     let expected = format!("Bearer {}", token.expose());
     // Digests, which are of one length: otherwise the time would tell the token's.
     if bool::from(Sha256::digest(given).ct_eq(&Sha256::digest(expected))) {
         next.run(request).await
     } else {
-        failure(StatusCode::UNAUTHORIZED, &Error::new(Code::Unauthorized, "another administration token"))
+        failure(StatusCode::UNAUTHORIZED, &Error::new(Code::Unauthorized, "not the administration token"))
     }
 }
 

@@ -17,6 +17,10 @@ pub fn make_room(max_connections: usize) {
     }
     let needed = u64::try_from(max_connections).unwrap_or(u64::MAX).saturating_add(BESIDE_SOCKETS);
     if let Some(room) = getrlimit(Resource::Nofile).current.filter(|room| *room < needed) {
-        tracing::warn!(room, max_connections, "fewer files may be open than sockets are to be taken");
+        tracing::warn!(
+            room,
+            max_connections,
+            "fewer files may be open than sockets are to be taken: raise ulimit -n, or lower max-connections"
+        );
     }
 }

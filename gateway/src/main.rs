@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use gateway::{Config, Listeners, Parts};
 use shared::{
     bus::nats::Nats,
-    config::{Program, Servers, Task},
+    config::{Program, Servers, Task, listener},
     lifecycle::{self, Shutdown},
     metrics::Metrics,
     presence::{BEAT, redis::Redis},
@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 #[derive(Args, Debug)]
 struct Settings {
     /// Where clients connect
-    #[arg(long, env = "CONVENE_LISTEN", hide_env_values = true, default_value = "0.0.0.0:8080")]
+    #[arg(long, env = "CONVENE_LISTEN", hide_env_values = true, default_value = "0.0.0.0:8080", value_parser = listener)]
     listen: SocketAddr,
     #[command(flatten)]
     management: Management,
@@ -33,7 +33,8 @@ struct Settings {
 #[derive(Args, Debug)]
 struct Management {
     /// Where health, metrics and administration are served
-    #[arg(long, env = "CONVENE_MANAGEMENT_LISTEN", hide_env_values = true, default_value = "0.0.0.0:9090")]
+    #[arg(long, env = "CONVENE_MANAGEMENT_LISTEN", hide_env_values = true, default_value = "0.0.0.0:9090",
+          value_parser = listener)]
     management_listen: SocketAddr,
 }
 

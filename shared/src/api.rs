@@ -8,6 +8,8 @@ pub mod error;
 pub mod input;
 pub mod meeting;
 pub mod model;
+#[cfg(test)]
+mod reference;
 pub mod resource;
 #[cfg(test)]
 mod shapes;

@@ -15,6 +15,7 @@ use std::{
     ffi::OsString,
     fmt::Write as _,
     io::{self, Write as _},
+    net::SocketAddr,
     process,
     str::FromStr,
     sync::LazyLock,
@@ -30,6 +31,7 @@ use rand::Rng as _;
 
 use crate::pod::MAX_NAME_BYTES;
 
+pub mod heading;
 mod program;
 
 #[cfg(test)]
@@ -77,6 +79,14 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// Reads the address of a listener: IP and port.
+///
+/// # Errors
+/// Says what one looks like.
+pub fn listener(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "not an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080")
 }
 
 /// Reads a duration: a whole number and `ms`, `s`, `m`, `h` or `d`, such as `30s`.
@@ -189,7 +199,8 @@ pub struct Ending {
 /// How the process should end.
 pub fn read<T: Parser>(args: impl IntoIterator<Item = impl Into<OsString>>) -> Result<T, Ending> {
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
-    let documented = with_args(T::command().version(version()), &|arg| arg.hide_env_values(true));
+    let documented = heading::with_headings(T::command().version(version()));
+    let documented = with_args(documented, &|arg| arg.hide_env_values(true));
     let effective = with_args(documented.clone(), &|arg| {
         if arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty()) {
             arg.env(Resettable::Reset)
@@ -207,7 +218,7 @@ pub fn read<T: Parser>(args: impl IntoIterator<Item = impl Into<OsString>>) -> R
             let error = documented.try_get_matches_from(&args).err().unwrap_or(error);
             Err(Ending { code: error.exit_code(), text: error.render().to_string() })
         }
-        _ => Err(Ending { code: 2, text: format!("{}\n", complaint(&documented, &error)) }),
+        _ => Err(Ending { code: 2, text: format!("{}\n", complaint(&documented, &args, &error)) }),
     }
 }
 
@@ -217,7 +228,7 @@ fn with_args(command: Command, change: &dyn Fn(Arg) -> Arg) -> Command {
 }
 
 /// What is wrong, in one line. Values are left out on purpose.
-fn complaint(command: &Command, error: &clap::Error) -> String {
+fn complaint(command: &Command, args: &[OsString], error: &clap::Error) -> String {
     let named = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(arg)) => name(command, arg),
         Some(ContextValue::Strings(args)) => args.iter().map(|arg| name(command, arg)).collect::<Vec<_>>().join(", "),
@@ -248,7 +259,13 @@ fn complaint(command: &Command, error: &clap::Error) -> String {
     {
         let _ = write!(line, ": must be one of {}", valid.join(", "));
     }
-    format!("{}: {} (see --help)", command.get_name(), line.replace(['\n', '\r'], " "))
+    // Of a subcommand the settings are in its own help.
+    let sub = args.get(1).and_then(|arg| command.find_subcommand(arg));
+    let help = match sub {
+        Some(sub) => format!("{} {} --help", command.get_name(), sub.get_name()),
+        None => "--help".to_owned(),
+    };
+    format!("{}: {} (see {help})", command.get_name(), line.replace(['\n', '\r'], " "))
 }
 
 /// Each flag in clap's rendering (`--nats-url <NATS_URL>`, or `<--a <A>|--b <B>>` where one of several is missing) with

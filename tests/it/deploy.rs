@@ -1,6 +1,9 @@
 //! What deploys the system, looked at by the programs that it is for, and by those that know its form. `deploy/test` installs
 //! them; nothing is skipped.
 
+mod help;
+mod scripts;
+
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -78,12 +81,16 @@ fn checked(script: &str) -> Command {
     command
 }
 
+/// A program that is built beside the tests.
+fn built(program: &str) -> Command {
+    let folder = std::env::current_exe().expect("this program");
+    Command::new(folder.parent().and_then(Path::parent).expect("the target folder").join(program))
+}
+
 /// What a container's health check finds: success, and what was said.
 fn asked(program: &str, pod: &Pod, more: &[&str]) -> (bool, String) {
-    let folder = std::env::current_exe().expect("this program");
-    let folder = folder.parent().and_then(Path::parent).expect("the target folder");
     let listen = format!("--management-listen={}", pod.management);
-    let output = run(Command::new(folder.join(program)).arg("health").arg(listen).args(more));
+    let output = run(built(program).arg("health").arg(listen).args(more));
     (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 

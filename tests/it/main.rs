@@ -7,6 +7,7 @@ mod canary;
 mod chaos;
 mod claims;
 mod cluster;
+mod conversation;
 mod deploy;
 mod directory;
 mod end_to_end;

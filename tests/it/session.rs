@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use harness::{Connect, Stack, eventually, stack::http, token};
+use harness::{
+    Connect, Stack, eventually,
+    stack::{ADMIN_TOKEN, http},
+    token,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -253,9 +257,15 @@ async fn presence_shows_where_a_user_is_and_forgets_who_left() {
 async fn administration_needs_its_token() {
     let stack = Stack::builder().start().await;
     let url = format!("http://{}/admin/users/alice/presence", stack.gateways[0].management);
-    let get = async |request: reqwest::RequestBuilder| request.send().await.expect("an answer").status().as_u16();
+    let get = async |request: reqwest::RequestBuilder| {
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        (status, answer.json::<Value>().await.expect("JSON")["error"]["message"].clone())
+    };
     let client = http();
-    assert_eq!(get(client.get(&url)).await, 401);
-    assert_eq!(get(client.get(&url).bearer_auth("another")).await, 401);
-    assert_eq!(get(client.get(&url).bearer_auth(harness::stack::ADMIN_TOKEN)).await, 200);
+    let missing = "no administration token: it is sent as Authorization: Bearer and the token";
+    assert_eq!(get(client.get(&url)).await, (401, json!(missing)));
+    assert_eq!(get(client.get(&url).basic_auth("admin", Some(ADMIN_TOKEN))).await, (401, json!(missing)));
+    assert_eq!(get(client.get(&url).bearer_auth("another")).await, (401, json!("not the administration token")));
+    assert_eq!(get(client.get(&url).bearer_auth(ADMIN_TOKEN)).await, (200, Value::Null));
 }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use shared::{
     bus::nats::Nats,
-    config::{Program, Servers, Task},
+    config::{Program, Servers, Task, listener},
     lifecycle::{self, Shutdown},
     metrics::Metrics,
     presence::redis::Redis,
@@ -42,7 +42,8 @@ enum Instead {
 #[derive(Args, Debug)]
 struct Management {
     /// Where health and metrics are served
-    #[arg(long, env = "CONVENE_MANAGEMENT_LISTEN", hide_env_values = true, default_value = "0.0.0.0:9091")]
+    #[arg(long, env = "CONVENE_MANAGEMENT_LISTEN", hide_env_values = true, default_value = "0.0.0.0:9091",
+          value_parser = listener)]
     management_listen: SocketAddr,
 }
 

@@ -28,8 +28,7 @@ pub async fn run(settings: &Call) -> Result<ExitCode> {
 }
 
 async fn ask(client: &Client, endpoint: &str, data: &RawValue, event: Option<&str>) -> Result<String> {
-    let mut connection =
-        client.connect(None).await.map_err(|refusal| anyhow!("{} can not be reached: {refusal}", client.url()))?;
+    let mut connection = client.connect(None).await.map_err(|refusal| client.refused(&refusal))?;
     let event = event.map(|event| format!(r#","event":{event}"#)).unwrap_or_default();
     let request = format!(r#"{{"id":1,"endpoint":{},"data":{}{event}}}"#, json!(endpoint), data.get());
     let answer = match connection.send(request).await {

@@ -1,8 +1,8 @@
 //! A connection to a gateway, as any client of the wire contract makes it.
 
-use std::{fmt, time::Duration};
+use std::{error::Error, fmt, io, time::Duration};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use futures::{SinkExt as _, StreamExt as _};
 use reqwest::Url;
 use serde::Deserialize;
@@ -76,8 +76,7 @@ impl Client {
         if !matches!(url.scheme(), "ws" | "wss") {
             bail!("--url (CONVENE_URL) {:?} does not begin with ws:// or wss://", target.url);
         }
-        // A user that was named on purpose goes before a token that lies in the environment.
-        let identity = match (&target.user, &target.token) {
+        let identity = match (&target.caller.user, &target.caller.token) {
             (Some(user), _) => Identity::User {
                 secret: token::secret(&target.signing)?,
                 user: user.clone(),
@@ -85,7 +84,7 @@ impl Client {
                 sid: token::new_sid(user),
             },
             (None, Some(token)) => Identity::Token(token.clone()),
-            (None, None) => bail!("neither --token (CONVENE_TOKEN) nor --user is set"),
+            (None, None) => bail!("neither --user nor --token (CONVENE_TOKEN) is set"),
         };
         Ok(Self { url, identity })
     }
@@ -93,6 +92,23 @@ impl Client {
     /// Where it connects.
     pub fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// Says that there is no connection, and what may be wrong.
+    pub fn refused(&self, refusal: &Refusal) -> anyhow::Error {
+        let url = &self.url;
+        let hint = match (refusal, &self.identity) {
+            (Refusal::Away(_), _) => return anyhow!("{url} can not be reached: {refusal}"),
+            (Refusal::Answered { status: 401, .. }, Identity::User { user, network, .. }) => {
+                format!(" (is {user} a user of the network {network}, and the secret that of this gateway?)")
+            }
+            (Refusal::Answered { status: 401, .. }, Identity::Token(_)) => {
+                " (has the token expired, or is it for another gateway?)".to_owned()
+            }
+            (Refusal::Answered { status: 404, .. }, _) => " (a gateway's address ends with /ws)".to_owned(),
+            _ => String::new(),
+        };
+        anyhow!("{url} {refusal}{hint}")
     }
 
     /// Whether it can come back with a new token when the old one has expired.
@@ -133,8 +149,27 @@ impl Client {
                     .and_then(|seconds| seconds.to_str().ok()?.parse().ok())
                     .map(Duration::from_secs),
             }),
-            Ok(Err(error)) => Err(away(&error)),
+            Ok(Err(error)) => Err(Refusal::Away(cause(&error))),
         }
+    }
+}
+
+/// What lies at the bottom of it; and what to do when nobody listens.
+pub fn cause(error: &(dyn Error + 'static)) -> String {
+    let mut root = error;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    let kind = match root.downcast_ref::<io::Error>() {
+        Some(error) => Some(error.kind()),
+        None => match root.downcast_ref() {
+            Some(tungstenite::Error::Io(error)) => Some(error.kind()),
+            _ => None,
+        },
+    };
+    match kind {
+        Some(io::ErrorKind::ConnectionRefused) => "nobody listens there; is convene running?".to_owned(),
+        _ => root.to_string(),
     }
 }
 
@@ -154,7 +189,8 @@ pub fn envelope_message(body: &[u8]) -> String {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Answered { status, message, .. } => write!(f, "answered {status} {message}"),
+            Self::Answered { status, message, .. } if message.is_empty() => write!(f, "answered {status}"),
+            Self::Answered { status, message, .. } => write!(f, "answered {status}: {message}"),
             Self::Away(reason) => f.write_str(reason),
         }
     }

@@ -1,6 +1,6 @@
 //! The network to try it with, fed in like any other through the directory, and what is printed about it.
 
-use std::{env, path::Path, time::Duration};
+use std::{env, net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use chrono::{SecondsFormat, TimeDelta, Timelike as _, Utc};
@@ -59,12 +59,44 @@ pub struct Greeting<'a> {
     pub admin_url: &'a str,
     /// The worker's management address.
     pub worker_url: &'a str,
+    /// Who else reaches the first of them.
+    pub reach: Reach,
     /// What tokens are signed with; `None` where somebody else signs them.
     pub secret: Option<&'a str>,
     /// The data folder.
     pub folder: &'a Path,
     /// Whether the demo network is there.
     pub has_demo: bool,
+}
+
+/// From where clients reach a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// From this machine.
+    Machine,
+    /// From elsewhere at this very address.
+    Address,
+    /// From elsewhere at every address of this machine.
+    Everywhere,
+}
+
+impl Reach {
+    /// Of a listener with this address.
+    pub fn of(address: SocketAddr) -> Self {
+        match address.ip() {
+            ip if ip.is_loopback() => Self::Machine,
+            ip if ip.is_unspecified() => Self::Everywhere,
+            _ => Self::Address,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Machine => " (from this machine only; for others: --listen 0.0.0.0:8080)",
+            Self::Address => "",
+            Self::Everywhere => " (and at every address of this machine)",
+        }
+    }
 }
 
 impl Greeting<'_> {
@@ -77,7 +109,7 @@ impl Greeting<'_> {
             String::new(),
             "Convene is running.".to_owned(),
             String::new(),
-            format!("  clients         {}", self.url),
+            format!("  clients         {}{}", self.url, self.reach.words()),
             format!(
                 "  administration  {}/admin (token: {})",
                 self.admin_url,

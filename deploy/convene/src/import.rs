@@ -23,7 +23,7 @@ use tokio::{
 use tokio_util::io::ReaderStream;
 
 use crate::{
-    client::envelope_message,
+    client::{cause, envelope_message},
     folder::{Secret, read_secret},
     note, say,
     settings::Import,
@@ -106,7 +106,8 @@ impl Directory {
 
     async fn apply(&self, lines: Body) -> Result<Answer> {
         let request = self.client.post(self.url.clone()).bearer_auth(&self.token).body(lines);
-        let response = request.send().await.with_context(|| format!("{} can not be reached", self.url))?;
+        let response =
+            request.send().await.map_err(|error| anyhow!("{} can not be reached: {}", self.url, cause(&error)))?;
         read_answer(response).await.with_context(|| self.url.to_string())
     }
 }
@@ -126,7 +127,10 @@ async fn read_answer(response: Response) -> Result<Answer> {
     match status {
         StatusCode::OK => serde_json::from_slice(&body).context("the answer is none of a directory: is it a gateway?"),
         StatusCode::UNAUTHORIZED => Err(anyhow!("401: this is not the administration token of that gateway")),
-        status => Err(anyhow!("answered {} {}", status.as_u16(), envelope_message(&body))),
+        status => match envelope_message(&body).as_str() {
+            "" => Err(anyhow!("answered {} (is it the management address of a gateway?)", status.as_u16())),
+            message => Err(anyhow!("answered {}: {message}", status.as_u16())),
+        },
     }
 }
 

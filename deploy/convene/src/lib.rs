@@ -10,8 +10,9 @@
 //! | [`token`] | `convene token` |
 //! | [`client`], [`call`], [`listen`] | a connection to a gateway; `convene call`, `convene listen` |
 //! | [`import`] | `convene import` |
-//! | [`json`] | a frame for people and a frame for programs |
+//! | [`json`], [`brief`] | a frame for people and a frame for programs; a frame without what is empty in it |
 
+pub mod brief;
 pub mod call;
 pub mod client;
 pub mod demo;

@@ -1,15 +1,17 @@
-//! `convene listen`: every pushed event, one a line, over as many connections as it takes.
+//! `convene listen`: every pushed event, one a line, in short unless it is asked for whole, over as many connections as it
+//! takes.
 //!
 //! It connects again as the wire contract tells clients to: after a random pause that doubles and falls back only after a
 //! `user_info`, with the id of the last event that was seen, and not at all where the close code says so.
 
 use std::{process::ExitCode, time::Duration};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use rand::Rng as _;
 use tokio::time::sleep;
 
 use crate::{
+    brief,
     client::{Client, Connection, Ended, Frame, Refusal},
     json, note, say,
     settings::Listen,
@@ -35,7 +37,8 @@ pub async fn run(settings: &Listen) -> Result<ExitCode> {
         let at_least = match client.connect(last_event_id.as_deref()).await {
             Ok(mut connection) => {
                 has_connected = true;
-                let ended = print_events(&mut connection, &mut last_event_id, &mut pauses).await?;
+                let shown = if settings.full { json::compact } else { brief::frame };
+                let ended = print_events(&mut connection, shown, &mut last_event_id, &mut pauses).await?;
                 let next = Next::after(ended.code, client.can_renew_its_token());
                 note(&format!("{}: {ended}", client.url()));
                 match next {
@@ -57,7 +60,7 @@ pub async fn run(settings: &Listen) -> Result<ExitCode> {
                 Duration::ZERO
             }
             // Also where nobody answers the very first attempt: most likely the address is wrong.
-            Err(refusal) => return Err(anyhow!("{} can not be reached: {refusal}", client.url())),
+            Err(refusal) => return Err(client.refused(&refusal)),
         };
         let pause = pauses.next().max(at_least);
         note(&format!("connecting again in {:.1} s", pause.as_secs_f64()));
@@ -67,6 +70,7 @@ pub async fn run(settings: &Listen) -> Result<ExitCode> {
 
 async fn print_events(
     connection: &mut Connection,
+    shown: fn(&str) -> String,
     last_event_id: &mut Option<String>,
     pauses: &mut Pauses,
 ) -> Result<Ended> {
@@ -80,7 +84,7 @@ async fn print_events(
         if event == "user_info" {
             *pauses = Pauses::default();
         }
-        say(&json::compact(&text));
+        say(&shown(&text));
         // After the line, so that what was not printed is sent again.
         if let Some(id) = frame.event_id.or(frame.last_event_id) {
             *last_event_id = Some(id);

@@ -25,15 +25,15 @@ use tokio::{
 };
 
 use crate::{
-    demo::{self, Greeting},
+    demo::{self, Greeting, Reach},
     folder::{Folder, Secret},
     postgres::Server,
     say,
     settings::Serve,
 };
 
-/// What is logged. That the worker is not ready while it starts is said here in other words.
-const QUIET: &str = "warn,worker::readiness=error";
+/// What is logged. That the worker is not ready while it starts, and that a download fails, is said here in other words.
+const QUIET: &str = "warn,worker::readiness=error,reqwest_retry=error";
 
 /// How often readiness is looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -49,6 +49,7 @@ struct Addresses {
     client_url: String,
     admin_url: String,
     worker_url: String,
+    reach: Reach,
 }
 
 /// Starts everything, says how to use it, and runs until a signal; then stops what it has started.
@@ -67,6 +68,7 @@ pub async fn run(settings: Serve) -> Result<ExitCode> {
         client_url: format!("ws://{}/ws", local(public.local_addr()?)),
         admin_url: format!("http://{}", local(management.local_addr()?)),
         worker_url: format!("http://{}", local(worker_management.local_addr()?)),
+        reach: Reach::of(public.local_addr()?),
     };
 
     let (mut gateway, mut worker) = (settings.parts.gateway, settings.parts.worker);
@@ -195,6 +197,7 @@ async fn introduce(
         url: &addresses.client_url,
         admin_url: &addresses.admin_url,
         worker_url: &addresses.worker_url,
+        reach: addresses.reach,
         secret,
         folder: folder.path(),
         has_demo,

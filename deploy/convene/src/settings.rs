@@ -10,12 +10,12 @@
 //!
 //! `serve` takes every setting of gateway and worker, with these differences: `nats-url`, `redis-url` and `database-url`
 //! each replace a part that it has itself, `jwt-secret` and `admin-token` are made once and kept in the data folder,
-//! `migrate` and `auto-provision` are on, and it drains at once.
+//! `migrate` and `auto-provision` are on, it drains at once, takes 1,000 sockets, and is reached from this machine only.
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand, parser::ValueSource};
-use shared::config::duration;
+use shared::config::{duration, heading, listener};
 
 /// The meeting and social API in one process, and small clients for it
 #[derive(Debug, Parser)]
@@ -29,13 +29,13 @@ pub struct Settings {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run everything in one process (the default; `convene serve --help` shows its settings)
+    /// Run everything in one process: the default, with its settings in `convene serve --help`
     Serve(Box<Serve>),
     /// Sign a session token
     Token(Token),
     /// Send one request and print the answer; code 1 when it is an error
     Call(Call),
-    /// Print pushed events, one JSON object a line, and connect again when the connection ends
+    /// Print pushed events in short, one JSON object a line, and connect again when the connection ends
     Listen(Listen),
     /// Send a file of users, networks, rooms … to the directory, one JSON object a line
     Import(Import),
@@ -66,25 +66,25 @@ pub struct DataDir {
 /// Settings of `serve`.
 #[derive(Args, Debug)]
 pub struct Serve {
-    /// Where clients connect
-    #[arg(long, env = "CONVENE_LISTEN", default_value = "0.0.0.0:8080")]
-    pub listen: SocketAddr,
-    /// Where the gateway serves health, metrics and administration
-    #[arg(long, env = "CONVENE_MANAGEMENT_LISTEN", default_value = "0.0.0.0:9090")]
-    pub management_listen: SocketAddr,
-    /// Where the worker serves health and metrics
-    #[arg(long, env = "CONVENE_WORKER_MANAGEMENT_LISTEN", default_value = "0.0.0.0:9091")]
-    pub worker_management_listen: SocketAddr,
-    /// NATS server, or several divided by commas, instead of the bus in this process
+    /// NATS server, or several divided by commas [default: the bus in this process]
     #[arg(long, env = "CONVENE_NATS_URL")]
     pub nats_url: Option<String>,
-    /// Redis server instead of the presence in this process
+    /// Redis server [default: the presence in this process]
     #[arg(long, env = "CONVENE_REDIS_URL")]
     pub redis_url: Option<String>,
-    #[command(flatten)]
-    pub(crate) data_dir: DataDir,
+    /// Where clients connect; 0.0.0.0:8080 lets other machines in
+    #[arg(long, env = "CONVENE_LISTEN", default_value = "127.0.0.1:8080", value_parser = listener)]
+    pub listen: SocketAddr,
+    /// Where the gateway serves health, metrics and administration
+    #[arg(long, env = "CONVENE_MANAGEMENT_LISTEN", default_value = "127.0.0.1:9090", value_parser = listener)]
+    pub management_listen: SocketAddr,
+    /// Where the worker serves health and metrics
+    #[arg(long, env = "CONVENE_WORKER_MANAGEMENT_LISTEN", default_value = "127.0.0.1:9091", value_parser = listener)]
+    pub worker_management_listen: SocketAddr,
     #[command(flatten)]
     pub(crate) parts: PartsSettings,
+    #[command(flatten)]
+    pub(crate) data_dir: DataDir,
 }
 
 /// Settings of gateway and worker, each once although both have some of them.
@@ -100,16 +100,15 @@ const DATABASE: &str = "database_url";
 
 impl Args for PartsSettings {
     fn augment_args(command: clap::Command) -> clap::Command {
-        let command = gateway::Config::augment_args(command);
+        let gateway = gateway::Config::augment_args(clap::Command::new("gateway"));
         let worker = worker::Config::augment_args(clap::Command::new("worker"));
-        let command = worker.get_arguments().fold(command, |command, arg| {
-            let is_known = command.get_arguments().any(|known| known.get_id() == arg.get_id());
-            if is_known { command } else { command.arg(arg.clone()) }
-        });
+        let only_workers =
+            worker.get_arguments().filter(|arg| gateway.get_arguments().all(|known| known.get_id() != arg.get_id()));
         command
+            .args(heading::in_order(gateway.get_arguments().chain(only_workers)))
             .mut_arg(DATABASE, |arg| {
                 arg.required(false).default_value("postgres://localhost").hide_default_value(true).help(
-                    "PostgreSQL database instead of the private one, such as postgres://user:password@host/database",
+                    "PostgreSQL database, such as postgres://user:password@host/database [default: a private one]",
                 )
             })
             .mut_arg("jwt_secret", |arg| {
@@ -118,6 +117,8 @@ impl Args for PartsSettings {
             .mut_arg("admin_token", |arg| {
                 arg.help("Bearer token of the administration [default: made once, in the data folder]")
             })
+            // Not every machine lets a process open files for 50,000 sockets.
+            .mut_arg("max_connections", |arg| arg.default_value("1000"))
             .mut_arg("migrate", |arg| arg.default_value("true"))
             .mut_arg("auto_provision", |arg| arg.default_value("true"))
             .mut_arg("drain_delay", |arg| arg.default_value("0s"))
@@ -182,32 +183,41 @@ impl std::fmt::Debug for Signing {
 /// Which gateway, and as whom.
 #[derive(Args, Clone)]
 pub struct Target {
-    /// The gateway's WebSocket address
-    #[arg(long, env = "CONVENE_URL", default_value = "ws://127.0.0.1:8080/ws")]
-    pub url: String,
-    /// Session token
-    #[arg(long, env = "CONVENE_TOKEN", required_unless_present = "user")]
-    pub token: Option<String>,
-    /// Instead of a token: sign one for a new session of this user
-    #[arg(long)]
-    pub user: Option<String>,
+    /// As whom.
+    #[command(flatten)]
+    pub caller: Caller,
     /// The user's network
     #[arg(long, default_value = crate::demo::NETWORK)]
     pub network: String,
+    /// The gateway's WebSocket address
+    #[arg(long, env = "CONVENE_URL", default_value = "ws://127.0.0.1:8080/ws")]
+    pub url: String,
     #[command(flatten)]
     pub(crate) signing: Signing,
 }
 
+/// As whom: one of them is required, and a user that was named on purpose goes before a token that lies in the environment.
+#[derive(Args, Clone)]
+#[group(required = true, multiple = true)]
+pub struct Caller {
+    /// As whom: signs a token for a new session of this user, such as alice
+    #[arg(long)]
+    pub user: Option<String>,
+    /// As whom: a session token that you have
+    #[arg(long, env = "CONVENE_TOKEN")]
+    pub token: Option<String>,
+}
+
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Target").field("url", &self.url).field("user", &self.user).finish_non_exhaustive()
+        f.debug_struct("Target").field("url", &self.url).field("user", &self.caller.user).finish_non_exhaustive()
     }
 }
 
 /// Settings of `call`.
 #[derive(Args, Clone, Debug)]
 pub struct Call {
-    /// Such as meeting:createMeeting
+    /// Such as meeting:listUserMeetings; shared/ENDPOINTS.md lists all
     pub endpoint: String,
     /// The request's `data`, as JSON
     #[arg(default_value = "{}")]
@@ -228,6 +238,9 @@ pub struct Listen {
     /// `eventId` of the last event that was seen: what was missed since is printed first
     #[arg(long)]
     pub last_event_id: Option<String>,
+    /// Print frames whole, with what is empty, 0 or false in them
+    #[arg(long)]
+    pub full: bool,
     #[command(flatten)]
     pub(crate) target: Target,
 }
@@ -272,7 +285,6 @@ mod tests {
         let defaults = serve(&[]);
         assert!(defaults.parts.worker.migrate && defaults.parts.worker.auto_provision && !defaults.parts.has_database);
         assert_eq!(defaults.parts.gateway.common.drain_delay, Duration::ZERO);
-        assert_eq!(defaults.listen, "0.0.0.0:8080".parse().expect("an address"));
 
         let set = serve(&["--rate-limit", "7", "--event-retention", "1h", "--database-url", "postgres://u@h/d"]);
         assert_eq!(set.parts.gateway.rate_limit.get(), 7);
@@ -303,7 +315,8 @@ mod tests {
                 ending.text
             );
         }
-        let ending = read::<Settings>(["convene", "listen"]).expect_err("no token");
-        assert_eq!(ending.text, "convene: missing setting --token (CONVENE_TOKEN) (see --help)\n");
+        let ending = read::<Settings>(["convene", "listen"]).expect_err("nobody");
+        let expected = "convene: missing setting --user or --token (CONVENE_TOKEN) (see convene listen --help)\n";
+        assert_eq!(ending.text, expected);
     }
 }

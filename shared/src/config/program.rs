@@ -2,6 +2,8 @@
 
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use super::heading;
+
 /// A program: the settings that it serves with.
 pub trait Program: Args {
     /// What it is called.
@@ -22,8 +24,13 @@ pub enum Task<P: Program> {
 // Written out because a derived optional part counts as absent when all of its settings come from the environment.
 impl<P: Program> CommandFactory for Task<P> {
     fn command() -> Command {
+        let settings = P::augment_args(Command::new(P::NAME));
+        let about = settings.get_about().cloned().unwrap_or_default();
         let command = Command::new(P::NAME).version(super::version());
-        P::augment_args(P::Instead::augment_subcommands(command))
+        P::Instead::augment_subcommands(command)
+            .about(about)
+            .args(heading::in_order(settings.get_arguments()))
+            .groups(settings.get_groups().cloned())
             .subcommand_required(false)
             .arg_required_else_help(false)
             .subcommand_negates_reqs(true)

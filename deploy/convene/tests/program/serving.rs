@@ -1,11 +1,78 @@
 //! `convene serve`: it starts, keeps its data, says what is in its way, and leaves nothing running.
 
-use std::{fs, net::TcpListener};
+use std::{collections::BTreeSet, fs, net::TcpListener};
 
 use rustix::process::{Signal, test_kill_process};
 use serde_json::json;
 
 use crate::running::{Place, gone, refusal, signal, write};
+
+/// A process and all that it has started.
+fn family(process: i32) -> Vec<i32> {
+    let mut family = vec![process];
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().filter_map(Result::ok);
+    for task in tasks {
+        let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        family.extend(children.split_whitespace().filter_map(|child| child.parse().ok()).flat_map(self::family));
+    }
+    family
+}
+
+/// Local address and port, as the kernel writes them, of every TCP socket on which these processes listen.
+fn listens(processes: &[i32]) -> BTreeSet<String> {
+    let sockets: BTreeSet<String> = processes
+        .iter()
+        .flat_map(|process| fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten())
+        .filter_map(|file| Some(fs::read_link(file.ok()?.path()).ok()?.to_string_lossy().into_owned()))
+        .filter_map(|link| Some(link.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
+        .collect();
+    let tables = ["tcp", "tcp6"].map(|table| fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default());
+    let rows = tables.iter().flat_map(|table| table.lines().skip(1));
+    let listening = rows.filter_map(|row| {
+        let fields: Vec<&str> = row.split_whitespace().collect();
+        let [_, local, _, state, _, _, _, _, _, inode, ..] = fields[..] else { return None };
+        (state == "0A" && sockets.contains(inode)).then(|| local.to_owned())
+    });
+    listening.collect()
+}
+
+#[test]
+fn nobody_reaches_it_from_elsewhere_unless_asked_to() {
+    let place = Place::new();
+    let (convene, _) = place.serve();
+    let clients = format!("  clients         ws://{}/ws (from this machine only; ", place.listen);
+    assert!(convene.seen.iter().any(|line| line.starts_with(&clients)), "{:#?}", convene.seen);
+    let family = family(place.process().as_raw_nonzero().get());
+    assert!(family.contains(&place.postmaster().as_raw_nonzero().get()), "its PostgreSQL is among {family:?}");
+    // 127.0.0.1 in the kernel's order, and the ports that were given.
+    let ports = [place.listen, place.management, place.worker_management].map(|address| address.port());
+    let expected = ports.map(|port| format!("0100007F:{port:04X}"));
+    assert_eq!(listens(&family), BTreeSet::from(expected));
+}
+
+#[test]
+fn who_is_let_in_from_elsewhere_reads_so_in_the_first_lines() {
+    let place = Place::new();
+    let everywhere = format!("0.0.0.0:{}", place.listen.port());
+    let mut convene = place.start(&["--listen", &everywhere]);
+    let line = convene.line("  clients ");
+    assert_eq!(line, format!("  clients         ws://{}/ws (and at every address of this machine)", place.listen));
+    let listens = listens(&family(place.process().as_raw_nonzero().get()));
+    let elsewhere: Vec<&String> = listens.iter().filter(|local| !local.starts_with("0100007F:")).collect();
+    assert_eq!(elsewhere, [&format!("00000000:{:04X}", place.listen.port())], "and nothing else");
+}
+
+#[test]
+fn a_first_start_warns_of_nothing() {
+    // What many systems let a process open at all.
+    let place = Place::new().files(4096);
+    let (mut convene, _) = place.serve();
+    signal(place.process(), Signal::INT);
+    convene.line("Stopping.");
+    let output = convene.output();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
 
 #[test]
 fn two_people_meet_and_find_their_meeting_after_a_restart() {
@@ -47,7 +114,9 @@ fn two_people_meet_and_find_their_meeting_after_a_restart() {
     assert_eq!(bob.frame("meeting:onMeetingUpdated")["data"]["meeting"]["meetingId"], meeting_id.as_str());
 
     let dave = refusal(&place.run(&["call", "--user", "dave", "meeting:listUserMeetings", &range.to_string()]));
-    assert!(dave.contains("can not be reached: answered 401"), "{dave}");
+    let expected =
+        "/ws answered 401: no valid session (is dave a user of the network demo, and the secret that of this gateway?)";
+    assert!(dave.ends_with(expected), "{dave}");
 }
 
 #[test]
