@@ -221,6 +221,38 @@ async fn s10_what_outsiders_were_sent_goes_when_its_session_is_long_over_or_noth
 }
 
 #[tokio::test]
+async fn s10_what_was_still_to_be_sent_when_it_goes_is_counted_as_not_sent() {
+    let world = World::new().await;
+    // Nobody has a mail server: of a deleted session's end, and of an invitation that stands, nobody was told.
+    world
+        .execute(
+            "INSERT INTO social_sessions (network_id, id, owner_id, owner_name, room_id, prop_id, session_type, title,
+                 description, color_r, color_g, color_b, color_a, starts_at, seconds, is_recurring, local_start, time_zone,
+                 ends_at)
+             VALUES ('demo', md5('over')::uuid, 'alice', '', 'lobby', '', 0, 't', '', 0, 0, 0, 0, now(), 60, false,
+                     now()::timestamp, 'UTC', now() - interval '40 days');
+             INSERT INTO social_outsiders (network_id, session_id, kind, address, id, role, inviter_id, expires_at)
+             VALUES ('demo', md5('over')::uuid, 1, '+4930123456', gen_random_uuid(), 0, 'alice', now() + interval '1 day');
+             INSERT INTO social_messages (network_id, session_id, kind, address, message_id, due_at, cancelled, keep_until)
+             SELECT 'demo', md5(title)::uuid, kind, address, gen_random_uuid(), now() - interval '40 days', cancelled,
+                    now() - interval '1 minute'
+             FROM (VALUES ('gone', 0, 'ann@example.com', '{}'), ('over', 1, '+4930123456', NULL),
+                          ('over', 0, 'taken.back@example.com', NULL)) m (title, kind, address, cancelled)",
+        )
+        .await;
+    let worker = world.worker(&["--event-retention=10s"]).await;
+    let count = |page: &str, name: &str, channel: &str, what: &str| {
+        page.contains(&format!("convene_messages_{name}_total{{channel=\"{channel}\",what=\"{what}\"}} 1\n"))
+    };
+    eventually!(worker.get("/metrics").await.1, |page: &String| {
+        count(page, "given_up", "mail", "cancellation")
+            && count(page, "given_up", "phone", "invitation")
+            && count(page, "withdrawn", "mail", "invitation")
+    });
+    assert_eq!(world.count("SELECT count(*) FROM social_messages").await, 0);
+}
+
+#[tokio::test]
 async fn a_worker_removes_by_itself_and_says_so() {
     let world = World::new().await;
     log(&world, "demo", &[2.0, 1.0, 0.0]).await;
