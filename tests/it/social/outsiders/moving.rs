@@ -413,3 +413,23 @@ async fn a_worker_of_the_release_before_may_have_written_what_is_cancelled() {
     assert_eq!(mails[0].parsed().subject(), Some("Cancelled: Yoga"));
     assert_calendar(&mails[0], "CANCEL", &["SEQUENCE:7", "LOCATION:Stage"]);
 }
+
+#[tokio::test]
+async fn a_move_waits_for_whoever_is_just_taking_a_message_and_is_not_lost() {
+    let stack = Stack::builder().start().await;
+    let mut bob = stack.client(0, "bob").await;
+    let session = create(&mut bob, yoga(None), emails(&["ann@example.com"])).await;
+    // As a worker that has read the session as it was, and has not committed yet.
+    let mut taking = stack.database().await;
+    let take = "BEGIN; UPDATE social_messages SET lease = gen_random_uuid(), due_at = now() + interval '2 minutes'";
+    sqlx::raw_sql(take).execute(&mut taking).await.expect("taken");
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let moves = update(&mut bob, &session, json!({"startDate": "2030-01-03T10:00:00Z"}));
+    let commits = async {
+        eventually!(count(&stack, waits).await, |waiting| *waiting == 1);
+        sqlx::raw_sql("COMMIT").execute(&mut taking).await.expect("committed");
+    };
+    tokio::join!(moves, commits);
+    let outdated = "SELECT count(*) FROM social_messages WHERE lease IS NOT NULL AND version = 1";
+    assert_eq!(count(&stack, outdated).await, 1);
+}
