@@ -5,14 +5,15 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
-use mail_parser::MessageParser;
+use mail_parser::{MessageParser, MimeHeaders as _};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
+    sync::Semaphore,
     task::JoinHandle,
 };
 
@@ -25,6 +26,8 @@ pub enum Trouble {
     Refuse(String),
     /// Takes the mail and keeps it, but never says so.
     Silence,
+    /// Takes the mail and keeps it, and says so only when it is told to: see [`MailServer::release`].
+    Hold,
     /// Breaks the connection after the mail was sent, without keeping it.
     Break,
 }
@@ -49,11 +52,14 @@ pub struct MailServer {
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     mails: Mutex<Vec<Mail>>,
     troubles: Mutex<VecDeque<Trouble>>,
     attempts: AtomicUsize,
+    /// Mails of [`Trouble::Hold`] that may be answered.
+    released: Semaphore,
+    is_ascii_only: AtomicBool,
 }
 
 impl MailServer {
@@ -63,7 +69,14 @@ impl MailServer {
     /// When there is no free port.
     pub fn stopped() -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port().expect("a free port")));
-        Self { address, state: Arc::default(), task: Mutex::default() }
+        let state = State {
+            mails: Mutex::default(),
+            troubles: Mutex::default(),
+            attempts: AtomicUsize::new(0),
+            released: Semaphore::new(0),
+            is_ascii_only: AtomicBool::new(false),
+        };
+        Self { address, state: Arc::new(state), task: Mutex::default() }
     }
 
     /// A server that listens.
@@ -105,6 +118,16 @@ impl MailServer {
         self.state.troubles.lock().expect("no panic").push_back(trouble);
     }
 
+    /// Answers one mail that is held, or the next one that will be.
+    pub fn release(&self) {
+        self.state.released.add_permits(1);
+    }
+
+    /// Knows no SMTPUTF8 from now on, and refuses what needs it.
+    pub fn take_ascii_only(&self) {
+        self.state.is_ascii_only.store(true, Ordering::Relaxed);
+    }
+
     /// How many mails were begun.
     pub fn attempts(&self) -> usize {
         self.state.attempts.load(Ordering::Relaxed)
@@ -141,6 +164,20 @@ impl Mail {
         MessageParser::default().parse(&self.raw).expect("a mail")
     }
 
+    /// The METHOD that its part `text/calendar` is said to have, and that part without folds.
+    ///
+    /// # Panics
+    /// When there is no such part.
+    pub fn calendar(&self) -> (String, String) {
+        let parsed = self.parsed();
+        let of = |part: &&mail_parser::MessagePart<'_>| {
+            part.content_type().is_some_and(|kind| kind.ctype() == "text" && kind.subtype() == Some("calendar"))
+        };
+        let part = parsed.parts.iter().find(of).expect("a calendar");
+        let method = part.content_type().and_then(|kind| kind.attribute("method")).expect("a method").to_owned();
+        (method, part.text_contents().expect("a text").replace("\r\n ", ""))
+    }
+
     /// The link in its text.
     ///
     /// # Panics
@@ -169,7 +206,10 @@ async fn converse(socket: TcpStream, state: Arc<State>) -> Option<()> {
     while let Some(line) = lines.next_line().await.ok()? {
         let command = line.to_ascii_uppercase();
         let answer = if command.starts_with("EHLO") {
-            "250-mail.test\r\n250-8BITMIME\r\n250 SMTPUTF8".to_owned()
+            let known = if state.is_ascii_only.load(Ordering::Relaxed) { "" } else { "250-SMTPUTF8\r\n" };
+            format!("250-mail.test\r\n{known}250 8BITMIME")
+        } else if !line.is_ascii() && state.is_ascii_only.load(Ordering::Relaxed) {
+            "553 5.6.7 no SMTPUTF8".to_owned()
         } else if command.starts_with("MAIL FROM:") {
             from = address(&line);
             to.clear();
@@ -199,6 +239,9 @@ async fn converse(socket: TcpStream, state: Arc<State>) -> Option<()> {
                 return None;
             }
             state.mails.lock().expect("no panic").push(Mail { from: from.clone(), to: to.clone(), raw });
+            if trouble == Some(Trouble::Hold) {
+                state.released.acquire().await.ok()?.forget();
+            }
             if trouble == Some(Trouble::Silence) {
                 // Until the other side goes.
                 while lines.next_line().await.ok()?.is_some() {}

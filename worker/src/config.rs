@@ -16,7 +16,7 @@ use std::{num::NonZeroUsize, time::Duration};
 use clap::{ArgAction, Args, ValueEnum};
 use shared::config::{Common, duration};
 
-pub use outside::{Outside, PublicUrl, Secret, SmtpUrl, WebhookUrl};
+pub use outside::{InvitationUrl, Outside, PublicUrl, Secret, SmtpUrl, WebhookUrl};
 
 /// Where the database is.
 #[derive(Args, Clone, Debug)]

@@ -37,7 +37,7 @@ pub struct Invite<'a> {
     pub time: Time,
     /// How long each occurrence is.
     pub seconds: i64,
-    /// Rises when the time changes.
+    /// Rises when the time or the place changes, and when an invitation is taken back.
     pub sequence: i32,
     /// Who may know of it.
     pub class: Class,

@@ -17,10 +17,15 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 use shared::lifecycle::Shutdown;
 use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
-use crate::database::{Lease, Pool};
+use crate::{
+    database::{Lease, Pool},
+    social::outsiders::{self, End, News},
+};
 
 /// How often a worker tries, unless something is kept for a short time only.
 const PASS_EVERY: Duration = Duration::from_secs(300);
@@ -50,7 +55,7 @@ const MOST_BYTES: i64 = 1024 * 1024;
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Removes the rows of a table by age: `$1` seconds old, at most `$2` of them, from the time `$3` on. Says how far it came, how
-/// many it saw and how many are gone.
+/// many it saw, how many are gone, and which messages would have been sent: none.
 macro_rules! remove_older {
     ($table:literal, $at:literal) => {
         concat!(
@@ -74,7 +79,7 @@ macro_rules! remove_older {
             $table,
             " WHERE ctid = ANY (ARRAY(SELECT place FROM old)) RETURNING 1
              )
-             SELECT max(at), count(*), (SELECT count(*) FROM gone) FROM old"
+             SELECT max(at), count(*), (SELECT count(*) FROM gone), '[]' FROM old"
         )
     };
 }
@@ -179,7 +184,7 @@ async fn remove_rows(
     loop {
         let begun = Instant::now();
         let Some(mut lease) = begin(pool).await? else { return Ok(false) };
-        let (last, seen, gone): (Option<DateTime<Utc>>, i64, i64) = sqlx::query_as(statement)
+        let (last, seen, gone, unsent): (Option<DateTime<Utc>>, i64, i64, String) = sqlx::query_as(statement)
             .bind(kept_for.as_secs_f64())
             .bind(MOST_ROWS)
             .bind(from)
@@ -187,11 +192,39 @@ async fn remove_rows(
             .await?;
         lease.commit().await?;
         count(table, gone, removed);
+        note(&unsent);
         match last {
             Some(last) if seen == MOST_ROWS => from = last,
             _ => return Ok(true),
         }
         pause(begun).await;
+    }
+}
+
+/// A message that was removed before it was sent.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Unsent {
+    kind: i16,
+    session: Uuid,
+    attempts: u32,
+    is_change: bool,
+    is_cancellation: bool,
+    is_missed: bool,
+}
+
+fn note(unsent: &str) {
+    // Our own JSON, just made.
+    for Unsent { kind, session, attempts, is_change, is_cancellation, is_missed } in
+        serde_json::from_str::<Vec<Unsent>>(unsent).unwrap_or_default()
+    {
+        let news = News::of(is_cancellation, is_change);
+        let end = if is_missed {
+            End::GivenUp("it has waited for too long".to_owned())
+        } else {
+            End::Withdrawn("the invitation was claimed, taken back, or has expired")
+        };
+        outsiders::Unsent { kind, news, session, attempts, end }.note();
     }
 }
 

@@ -1,7 +1,11 @@
 //! People whom the network does not know: rules S10, I2. What these tests share is here.
 
 mod claiming;
+mod domains;
+mod ends;
 mod limits;
+mod links;
+mod moving;
 mod phones;
 mod proving;
 mod sending;
@@ -62,7 +66,12 @@ pub(crate) async fn let_be_due(stack: &Stack) {
 
 /// Lets ten minutes pass since the last message to anybody.
 pub(crate) async fn let_ten_minutes_pass(stack: &Stack) {
-    execute(stack, "UPDATE social_messages SET sent_at = sent_at - interval '10 minutes'").await;
+    execute(
+        stack,
+        "UPDATE social_messages SET sent_at = sent_at - interval '10 minutes',
+                                    last_request_at = last_request_at - interval '10 minutes'",
+    )
+    .await;
 }
 
 /// The user's role in the session, as he is invited.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::eventually;
+use harness::{Stack, eventually};
 use shared::internal::{ReadHeads, ReadPage, ReadRange};
 use worker::{
     database::{Pool, background},
@@ -218,6 +218,43 @@ async fn s10_what_outsiders_were_sent_goes_when_its_session_is_long_over_or_noth
         world.count("SELECT count(*) FROM social_messages WHERE keep_until > now() + interval '31 days'").await,
         0
     );
+}
+
+#[tokio::test]
+async fn s10_what_was_still_to_be_sent_when_it_goes_is_counted_as_not_sent() {
+    // A process: what it counts is its own.
+    let stack = Stack::builder().processes().worker_arg("--event-retention=10s").start().await;
+    // Nobody has a mail server: of a deleted session's end, and of an invitation that stands, nobody was told.
+    sqlx::raw_sql(
+            "INSERT INTO social_sessions (network_id, id, owner_id, owner_name, room_id, prop_id, session_type, title,
+                 description, color_r, color_g, color_b, color_a, starts_at, seconds, is_recurring, local_start, time_zone,
+                 ends_at)
+             VALUES ('demo', md5('over')::uuid, 'alice', '', 'lobby', '', 0, 't', '', 0, 0, 0, 0, now(), 60, false,
+                     now()::timestamp, 'UTC', now() - interval '40 days');
+             INSERT INTO social_outsiders (network_id, session_id, kind, address, id, role, inviter_id, expires_at)
+             VALUES ('demo', md5('over')::uuid, 1, '+4930123456', gen_random_uuid(), 0, 'alice', now() + interval '1 day');
+             INSERT INTO social_messages (network_id, session_id, kind, address, message_id, due_at, cancelled, keep_until)
+             SELECT 'demo', md5(title)::uuid, kind, address, gen_random_uuid(), now() - interval '40 days', cancelled,
+                    now() - interval '1 minute'
+             FROM (VALUES ('gone', 0, 'ann@example.com', '{}'), ('over', 1, '+4930123456', NULL),
+                          ('over', 0, 'taken.back@example.com', NULL)) m (title, kind, address, cancelled)",
+        )
+        .execute(&mut stack.database().await)
+        .await
+        .expect("written");
+    let count = |page: &str, name: &str, channel: &str, what: &str| {
+        page.contains(&format!("convene_messages_{name}_total{{channel=\"{channel}\",what=\"{what}\"}} 1\n"))
+    };
+    eventually!(stack.workers[0].get("/metrics").await.expect("metrics").1, |page: &String| {
+        count(page, "given_up", "mail", "cancellation")
+            && count(page, "given_up", "phone", "invitation")
+            && count(page, "withdrawn", "mail", "invitation")
+    });
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM social_messages")
+        .fetch_one(&mut stack.database().await)
+        .await
+        .expect("a count");
+    assert_eq!(left, 0);
 }
 
 #[tokio::test]

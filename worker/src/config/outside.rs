@@ -5,15 +5,20 @@
 //! | `smtp-url`, `smtp-from` | none: no mail is sent; the first needs the second |
 //! | `sms-webhook-url`, `sms-webhook-secret` | none: nothing is sent to phones; the first needs the second |
 //! | `public-url` | none: there are no links, so nothing is sent at all |
+//! | `invitation-url` | none: links are those of calendar files |
+//! | `invitation-pause` | 10m |
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use clap::Args;
-use lettre::{AsyncSmtpTransport, Tokio1Executor, message::Mailbox};
+use lettre::{Address, AsyncSmtpTransport, Tokio1Executor, message::Mailbox};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
+use shared::config::duration;
+use uuid::Uuid;
 
 /// How people outside are reached.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug)]
 pub struct Outside {
     /// SMTP server: smtp://host:25, smtp://user:password@host:587?tls=required or smtps://user:password@host
     #[arg(long, env = "CONVENE_SMTP_URL", hide_env_values = true, requires = "smtp_from")]
@@ -30,6 +35,13 @@ pub struct Outside {
     /// Where people reach the gateways, such as https://host or https://host/path
     #[arg(long, env = "CONVENE_PUBLIC_URL", hide_env_values = true)]
     pub public_url: Option<PublicUrl>,
+    /// Where the application receives people who are invited, such as
+    /// https://app.example.org/join?session={sessionId}&invitation={invitation} [default: their links are calendar files]
+    #[arg(long, env = "CONVENE_INVITATION_URL", hide_env_values = true)]
+    pub invitation_url: Option<InvitationUrl>,
+    /// An address is sent at most one invitation to a session within this time; what changes meanwhile goes with the next one
+    #[arg(long, env = "CONVENE_INVITATION_PAUSE", hide_env_values = true, default_value = "10m", value_parser = pause)]
+    pub invitation_pause: Duration,
 }
 
 impl Outside {
@@ -71,8 +83,16 @@ impl fmt::Debug for SmtpUrl {
     }
 }
 
+/// With the domain's A-label: a server that does not know the letters would take no mail at all.
 fn mailbox(text: &str) -> Result<Mailbox, String> {
-    text.parse().map_err(|_| "not an e-mail address such as noreply@example.org".to_owned())
+    let malformed = || "not an e-mail address such as noreply@example.org".to_owned();
+    let mailbox: Mailbox = text.parse().map_err(|_| malformed())?;
+    if mailbox.email.domain().is_ascii() {
+        return Ok(mailbox);
+    }
+    let Mailbox { name, email } = mailbox;
+    let domain = idna::domain_to_ascii(email.domain()).map_err(|_| malformed())?;
+    Ok(Mailbox::new(name, Address::new(email.user(), domain).map_err(|_| malformed())?))
 }
 
 /// Where something is posted to. Never shown: it may hold a password.
@@ -158,6 +178,66 @@ impl FromStr for PublicUrl {
     }
 }
 
+/// Up to so many days, for which an invitation is good.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+fn pause(text: &str) -> Result<Duration, String> {
+    let pause = duration(text)?;
+    if pause > LONGEST_PAUSE { Err("more than 30d".to_owned()) } else { Ok(pause) }
+}
+
+/// Stands in an [`InvitationUrl`] for the session's id …
+const SESSION: &str = "{sessionId}";
+
+/// … and this for the token of the invitation.
+const INVITATION: &str = "{invitation}";
+
+/// What is encoded of a value, wherever in a URL it stands.
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// Where links of invitations point to: a template with `{sessionId}` and `{invitation}`, each at least once, in the path, the
+/// query or the fragment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvitationUrl(String);
+
+impl InvitationUrl {
+    /// The link of an invitation.
+    pub fn link(&self, session: Uuid, token: &str) -> String {
+        filled(&self.0, &session.to_string(), token)
+    }
+}
+
+fn filled(template: &str, session: &str, token: &str) -> String {
+    let encoded = |value| utf8_percent_encode(value, VALUE).to_string();
+    let link = template.replace(SESSION, &encoded(session)).replace(INVITATION, &encoded(token));
+    Url::parse(&link).map_or(link, String::from)
+}
+
+impl FromStr for InvitationUrl {
+    type Err = String;
+
+    fn from_str(template: &str) -> Result<Self, String> {
+        let malformed = || {
+            "not a URL with {sessionId} and {invitation}, such as \
+             https://app.example.org/join?session={sessionId}&invitation={invitation}"
+                .to_owned()
+        };
+        let has_both = [SESSION, INVITATION].iter().all(|name| template.contains(name));
+        let rest = template.replace(SESSION, "").replace(INVITATION, "");
+        if !has_both || rest.contains(['{', '}']) || template.trim() != template {
+            return Err(malformed());
+        }
+        // They stand behind the host: whatever they are, it is the same.
+        let of = |value: &str| web_url(&filled(template, value, value)).ok_or_else(malformed);
+        let (one, other) = (of("1")?, of("2")?);
+        let is_plain = one.username().is_empty() && one.password().is_none();
+        if !is_plain || one.origin() != other.origin() || one == other {
+            return Err(malformed());
+        }
+        Ok(Self(template.to_owned()))
+    }
+}
+
 fn web_url(text: &str) -> Option<Url> {
     Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
@@ -213,12 +293,72 @@ mod tests {
             (vec!["--public-url=hunter2"], "malformed setting --public-url (CONVENE_PUBLIC_URL): not a URL such as "),
             (vec!["--public-url=https://hunter2@x.org"], "malformed setting --public-url (CONVENE_PUBLIC_URL): "),
             (vec!["--public-url=https://x.org/?hunter2"], "malformed setting --public-url (CONVENE_PUBLIC_URL): "),
+            (
+                vec!["--invitation-url=https://x.org/{sessionId}?hunter2"],
+                "malformed setting --invitation-url (CONVENE_INVITATION_URL): not a URL with {sessionId} and {invitation}",
+            ),
+            (vec!["--invitation-pause=hunter2"], "malformed setting --invitation-pause (CONVENE_INVITATION_PAUSE): "),
+            (
+                vec!["--invitation-pause=31d"],
+                "malformed setting --invitation-pause (CONVENE_INVITATION_PAUSE): more than 30d",
+            ),
         ] {
             let ending = read(&args).expect_err("no good settings");
             assert!(ending.text.starts_with(&format!("program: {line}")), "{args:?}: {}", ending.text);
             assert!(ending.text.lines().count() == 1 && !ending.text.contains("hunter2"), "{}", ending.text);
             assert_eq!(ending.code, 2);
         }
+    }
+
+    #[test]
+    fn a_link_of_the_application_has_both_values_where_the_template_says() {
+        let session = Uuid::nil();
+        for (template, link) in [
+            (
+                "https://x.org/j?s={sessionId}&i={invitation}",
+                "https://x.org/j?s=00000000-0000-0000-0000-000000000000&i=a-_b",
+            ),
+            (
+                "http://localhost:3000/#/{sessionId}/{invitation}",
+                "http://localhost:3000/#/00000000-0000-0000-0000-000000000000/a-_b",
+            ),
+            (
+                "https://München.example/{invitation}/{sessionId}?i={invitation}",
+                "https://xn--mnchen-3ya.example/a-_b/00000000-0000-0000-0000-000000000000?i=a-_b",
+            ),
+        ] {
+            let url: InvitationUrl = template.parse().expect(template);
+            assert_eq!(url.link(session, "a-_b"), link);
+            assert!(url.link(session, "a&b=c/d#ü").contains("a%26b%3Dc%2Fd%23%C3%BC"), "{template}");
+        }
+        for malformed in [
+            "",
+            "{sessionId}{invitation}",
+            "https://x.org/",
+            "https://x.org/{invitation}",
+            "https://x.org/{sessionId}",
+            "https://x.org/{sessionId}/{invitation}/{user}",
+            "https://x.org/{sessionId}/{invitation}/{",
+            "ftp://x.org/{sessionId}/{invitation}",
+            "https://{invitation}.x.org/{sessionId}",
+            "https://x.org:{invitation}/{sessionId}",
+            "https://{sessionId}@x.org/{invitation}",
+            "javascript:{sessionId}{invitation}",
+            " https://x.org/{sessionId}/{invitation}",
+        ] {
+            malformed.parse::<InvitationUrl>().expect_err(malformed);
+        }
+    }
+
+    #[test]
+    fn mails_come_from_the_domains_a_label() {
+        for (from, address) in
+            [("Convene <no@München.example>", "no@xn--mnchen-3ya.example"), ("no@example.org", "no@example.org")]
+        {
+            let outside = read(&[&format!("--smtp-from={from}")]).expect(from);
+            assert_eq!(outside.organizer(), address);
+        }
+        assert_eq!(read(&[]).expect("none").invitation_pause, Duration::from_secs(600));
     }
 
     #[test]

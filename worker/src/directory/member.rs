@@ -3,6 +3,8 @@
 use serde::Serialize;
 use shared::api::user::UserRole;
 
+use crate::social::address::folded_email;
+
 /// The permission that makes a manager of the network that its role targets (V3).
 const MANAGE: &str = "network.manage";
 
@@ -25,10 +27,9 @@ pub(crate) fn is_manager(network: &str, is_admin: bool, roles: &[UserRole]) -> b
     is_admin || roles.iter().any(manages)
 }
 
-/// A proven e-mail address as it is compared: letters alike. `None` when there is none, or it is not proven.
+/// A proven e-mail address as it is compared: see [`folded_email`]. `None` when there is none, or it is not proven.
 pub(crate) fn verified_email(email: &str, is_verified: bool) -> Option<String> {
-    let email = email.trim();
-    (is_verified && !email.is_empty()).then(|| email.to_lowercase())
+    (is_verified && !email.trim().is_empty()).then(|| folded_email(email))
 }
 
 #[cfg(test)]
@@ -61,6 +62,7 @@ mod tests {
     #[test]
     fn an_address_counts_when_it_is_proven() {
         assert_eq!(verified_email("Élise@Example.ORG ", true).as_deref(), Some("élise@example.org"));
+        assert_eq!(verified_email("elise@Münch.example", true).as_deref(), Some("elise@xn--mnch-0ra.example"));
         assert_eq!(verified_email("elise@example.org", false), None);
         assert_eq!(verified_email(" ", true), None);
     }

@@ -18,7 +18,10 @@ use crate::{
         networks, rows,
     },
     error::Error,
-    social::outsiders::proof::{self, Prover},
+    social::{
+        address::{folded_email, older_email},
+        outsiders::proof::{self, Prover},
+    },
 };
 
 /// Of these users, those that are known.
@@ -203,7 +206,12 @@ impl<'a> Claims<'a> {
 
 /// Who has proven these addresses.
 async fn holders(work: &mut Work, claims: &[Claims<'_>]) -> Result<HashMap<Address, String>, Error> {
-    let (networks, emails): (Vec<String>, Vec<String>) = claims.iter().flat_map(Claims::addresses).unzip();
+    let forms = |(network, email): Address| {
+        let older = older_email(&email).map(|older| (network.clone(), older));
+        [(network, email)].into_iter().chain(older)
+    };
+    let (networks, emails): (Vec<String>, Vec<String>) =
+        claims.iter().flat_map(Claims::addresses).flat_map(forms).unzip();
     if networks.is_empty() {
         return Ok(HashMap::new());
     }
@@ -216,7 +224,7 @@ async fn holders(work: &mut Work, claims: &[Claims<'_>]) -> Result<HashMap<Addre
     .bind(emails)
     .fetch_all(work.connection())
     .await?;
-    Ok(holders.into_iter().map(|(network, email, user)| ((network, email), user)).collect())
+    Ok(holders.into_iter().map(|(network, email, user)| ((network, folded_email(&email)), user)).collect())
 }
 
 /// What `users.sql` returns: everything that `members` follows from, as it is now.

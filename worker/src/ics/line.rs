@@ -105,9 +105,13 @@ const ADDRESS: &AsciiSet = &NON_ALPHANUMERIC
 const NOT_IN_URI: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
-/// The address of a person.
+/// The address of a person; its domain as the A-label, which every reader knows how to mail to.
 pub(super) fn mailto(address: &str) -> String {
-    format!("mailto:{}", utf8_percent_encode(address, ADDRESS))
+    let mailed = address.rsplit_once('@').filter(|(_, domain)| !domain.is_ascii()).and_then(|(local, domain)| {
+        let label = idna::domain_to_ascii_cow(domain.as_bytes(), idna::AsciiDenyList::STD3).ok()?;
+        Some(format!("{local}@{label}"))
+    });
+    format!("mailto:{}", utf8_percent_encode(mailed.as_deref().unwrap_or(address), ADDRESS))
 }
 
 /// A value of type URI.

@@ -22,7 +22,10 @@ use crate::{
     context::Read,
     error::Error,
     meeting::local_day,
-    social::session::Time,
+    social::{
+        address::{folded_email, older_email},
+        session::Time,
+    },
 };
 
 /// Of one user so many busy times are read, beyond which it is 413: they are in memory at once.
@@ -31,16 +34,19 @@ pub(crate) const MAX_BUSY: usize = 10_000;
 /// Users who are asked for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
-    /// Their ids and, at the same places, their e-mails; empty: none.
+    /// Their ids and, at the same places, their e-mails and the older forms of these; empty: none.
     ids: Vec<String>,
     emails: Vec<String>,
+    older_emails: Vec<String>,
 }
 
 impl Wanted {
     /// Adds a user, by identifier, else by verified e-mail.
     pub(crate) fn add(&mut self, id: String, email: &str) {
         self.ids.push(id);
-        self.emails.push(email.to_lowercase());
+        let email = folded_email(email);
+        self.older_emails.push(older_email(&email).unwrap_or_default());
+        self.emails.push(email);
     }
 }
 
@@ -112,6 +118,7 @@ impl<W: Fn(&LocalDay) -> Option<Interval>> Question<'_, W> {
             .bind(anywhere.end().instant())
             .bind(max_busy as i64)
             .bind(&session.user)
+            .bind(&wanted.older_emails)
             .fetch(read.connection());
         let mut known = None;
         let mut take = |row: PersonRow| {

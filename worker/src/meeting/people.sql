@@ -1,7 +1,8 @@
 -- What some users have set of their availability, and when they are busy: a row for each user who is found, in each of them
 -- the caller's own zone.
 --
--- $1 network  $2 the users' ids and, at the same places, $3 their e-mails in lower case; an id that is found comes first (A8)
+-- $1 network  $2 the users' ids and, at the same places, $3 their e-mails and $10 the older forms of these; an id that is found
+--    comes first (A8)
 -- $4 first and $5 last date for which what was set matters
 -- $6 start and $7 end of the window for which busy time matters
 -- $8 at most so many busy times of each user; 0: busy time is not asked for
@@ -9,9 +10,10 @@
 WITH found AS MATERIALIZED (
     SELECT DISTINCT coalesce(
         (SELECT m.user_id FROM members m WHERE m.network_id = $1 AND m.user_id = w.id),
-        (SELECT m.user_id FROM members m WHERE m.network_id = $1 AND m.verified_email = w.email)
+        (SELECT m.user_id FROM members m WHERE m.network_id = $1 AND m.verified_email = w.email),
+        (SELECT m.user_id FROM members m WHERE m.network_id = $1 AND m.verified_email = w.older_email)
     ) AS user_id
-    FROM unnest($2::text[], $3::text[]) w (id, email)
+    FROM unnest($2::text[], $3::text[], $10::text[]) w (id, email, older_email)
 ),
 -- A7: whether those who have not answered yet are busy.
 network AS (

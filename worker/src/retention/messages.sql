@@ -7,7 +7,8 @@
 --   $2  most rows
 --   $3  looks from this time on
 --
--- One row: the last time looked at, how many were looked at, and how many of them were removed.
+-- One row: the last time looked at, how many were looked at, how many of them were removed, and, as JSON, those of these that
+-- were still to be sent.
 WITH old AS (
     SELECT ctid AS place, keep_until AS at, network_id, session_id, kind, address, sent_at, due_at
     FROM social_messages
@@ -41,6 +42,16 @@ kept AS (
 ),
 gone AS (
     DELETE FROM social_messages WHERE ctid = ANY (ARRAY(SELECT place FROM judged WHERE keep_until IS NULL))
-    RETURNING 1
+    RETURNING network_id, session_id, kind, address, attempts, due_at, cancelled, sent_at IS NOT NULL AND is_moved AS is_change
 )
-SELECT max(at), count(*), (SELECT count(*) FROM gone) FROM old
+SELECT max(at), count(*), (SELECT count(*) FROM gone),
+       (SELECT coalesce(json_agg(json_build_object(
+            'kind', g.kind, 'session', g.session_id, 'attempts', g.attempts, 'isChange', g.is_change,
+            'isCancellation', g.cancelled IS NOT NULL,
+            -- Somebody was to be told: of the end, or of an invitation that still stands.
+            'isMissed', g.cancelled IS NOT NULL OR EXISTS (
+                SELECT FROM social_outsiders i
+                WHERE i.network_id = g.network_id AND i.session_id = g.session_id AND i.kind = g.kind
+                    AND i.address = g.address)))::text, '[]')
+        FROM gone g WHERE g.due_at IS NOT NULL)
+FROM old

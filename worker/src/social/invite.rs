@@ -120,12 +120,20 @@ async fn holders(change: &mut Change, addresses: &[(Address, i16)]) -> Result<BT
     if addresses.is_empty() {
         return Ok(holders);
     }
-    let (kinds, texts): (Vec<i16>, Vec<&str>) =
-        addresses.iter().map(|(address, _)| (address.kind(), address.text())).unzip();
+    let mut places: Vec<i64> = Vec::new();
+    let mut kinds: Vec<i16> = Vec::new();
+    let mut texts: Vec<String> = Vec::new();
+    for (place, (address, _)) in (0..).zip(addresses) {
+        for form in address.forms() {
+            places.push(place);
+            kinds.push(address.kind());
+            texts.push(form);
+        }
+    }
     let network = change.session().network.clone();
     // Several users may have proven the same phone or account: all of them are meant.
     let found: Vec<(i64, String)> = sqlx::query_as(
-        "WITH a AS (SELECT * FROM unnest($2::smallint[], $3::text[]) WITH ORDINALITY AS a (kind, address, place))
+        "WITH a AS (SELECT * FROM unnest($2::smallint[], $3::text[], $4::bigint[]) AS a (kind, address, place))
          SELECT a.place, m.user_id
          FROM a JOIN members m ON m.network_id = $1 AND m.verified_email = a.address
          WHERE a.kind = 0
@@ -144,10 +152,11 @@ async fn holders(change: &mut Change, addresses: &[(Address, i16)]) -> Result<BT
     .bind(network)
     .bind(kinds)
     .bind(texts)
+    .bind(places)
     .fetch_all(change.connection())
     .await?;
     for (place, user) in found {
-        let place = usize::try_from(place - 1).unwrap_or(usize::MAX);
+        let place = usize::try_from(place).unwrap_or(usize::MAX);
         if let Some((address, _)) = addresses.get(place) {
             let users = holders.entry(address.clone()).or_default();
             if !users.contains(&user) {

@@ -1,4 +1,4 @@
-//! `social:updateSession`: rules S4, S5, S8, S9, V4.
+//! `social:updateSession`: rules S4, S5, S8, S9, S10, V4.
 
 use shared::api::{
     Rgba,
@@ -12,7 +12,7 @@ use crate::{
     object::object_id,
     social::{
         invite::check_invited,
-        news, reading,
+        news, outsiders, reading,
         session::{Content, OPEN_SLOT},
         standing::{Standing, lock_checked},
     },
@@ -34,7 +34,13 @@ pub(crate) async fn handle(change: &mut Change, request: UpdateSessionRequest) -
         if (&new.room_id, &new.prop_id) != (&old.room_id, &old.prop_id) {
             new.check_place(change.connection(), &session, standing.event_id).await?;
         }
-        write(change, id, &new, new.time != old.time).await?;
+        let is_put_off = new.time != old.time;
+        // A prop stands in no calendar file.
+        let is_moved = is_put_off || new.room_id != old.room_id;
+        write(change, id, &new, is_put_off, is_moved).await?;
+        if is_moved {
+            outsiders::moved(change, &session.network, &[id]).await?;
+        }
         if new.session_type != old.session_type {
             let is_open_slot = new.session_type == OPEN_SLOT;
             invite_joined(change, &session.network, id, is_open_slot).await?;
@@ -55,7 +61,7 @@ fn check_event(input: &SessionInput, standing: &Standing) -> Result<(), Error> {
     }
 }
 
-async fn write(change: &mut Change, id: Uuid, new: &Content, is_moved: bool) -> Result<(), Error> {
+async fn write(change: &mut Change, id: Uuid, new: &Content, is_put_off: bool, is_moved: bool) -> Result<(), Error> {
     let network = change.session().network.clone();
     let Rgba { r, g, b, a } = new.color.into();
     // The statement's own time, not the transaction's: it begins after the lock, so `updated_at` never falls.
@@ -65,7 +71,7 @@ async fn write(change: &mut Change, id: Uuid, new: &Content, is_moved: bool) -> 
              SET room_id = $3, prop_id = $4, session_type = $5, title = $6, description = $7,
                  color_r = $8, color_g = $9, color_b = $10, color_a = $11,
                  starts_at = $12, seconds = $13, is_recurring = $14, local_start = $15, time_zone = $16, ends_at = $17,
-                 sequence = sequence + $18::boolean::integer, updated_at = statement_timestamp()
+                 sequence = sequence + $19::boolean::integer, updated_at = statement_timestamp()
              WHERE network_id = $1 AND id = $2
          )
          UPDATE social_participants SET starts_at = $12, ends_at = $17
@@ -88,6 +94,7 @@ async fn write(change: &mut Change, id: Uuid, new: &Content, is_moved: bool) -> 
     .bind(new.time.local_start)
     .bind(&new.time.time_zone)
     .bind(new.time.ends_at)
+    .bind(is_put_off)
     .bind(is_moved)
     .execute(change.connection())
     .await?;

@@ -6,7 +6,7 @@ use shared::{
 };
 use sqlx::PgConnection;
 
-use crate::directory::member::verified_email;
+use crate::{directory::member::verified_email, social::address::older_email};
 
 /// A claim with more characters says nothing. The longest e-mail address has 254.
 const MOST_CHARACTERS: usize = 1000;
@@ -25,6 +25,13 @@ pub(super) async fn provision(
     claims: &ProfileClaims,
 ) -> sqlx::Result<bool> {
     let email = email(&claims.email);
+    let mut proven = verified_email(email.unwrap_or_default(), claims.email_verified);
+    let older = proven.as_deref().and_then(older_email);
+    if let Some(older) = &older
+        && is_proven(connection, &session.network, older).await?
+    {
+        proven = None;
+    }
     let inserted = sqlx::query(
         "WITH new_user AS (
              INSERT INTO users (id, network_ids, first_name, last_name, email, email_verified, phone_number,
@@ -38,7 +45,7 @@ pub(super) async fn provision(
              SELECT $1, id FROM new_user
              WHERE EXISTS (
                  SELECT FROM social_outsiders
-                 WHERE network_id = $1 AND kind = 0 AND address = $6 AND expires_at > statement_timestamp())
+                 WHERE network_id = $1 AND kind = 0 AND address IN ($6, $10) AND expires_at > statement_timestamp())
              ON CONFLICT DO NOTHING
          )
          INSERT INTO members (network_id, user_id, verified_email) SELECT $1, id, $6 FROM new_user",
@@ -48,13 +55,23 @@ pub(super) async fn provision(
     .bind(text(&claims.given_name))
     .bind(text(&claims.family_name))
     .bind(email.unwrap_or_default())
-    .bind(verified_email(email.unwrap_or_default(), claims.email_verified))
+    .bind(proven)
     .bind(text(&claims.phone_number))
     .bind(text(&claims.picture))
     .bind(zone(&claims.zoneinfo))
+    .bind(older)
     .execute(connection)
     .await?;
     Ok(inserted.rows_affected() > 0)
+}
+
+/// Whether a user of the network has proven an address that stands there in its older form, which [`PROVEN_ONCE`] does not see.
+async fn is_proven(connection: &mut PgConnection, network: &str, older: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM members WHERE network_id = $1 AND verified_email = $2)")
+        .bind(network)
+        .bind(older)
+        .fetch_one(connection)
+        .await
 }
 
 /// A text that can be kept, else nothing.

@@ -9,7 +9,7 @@ use super::*;
 
 const SECRET: &str = "the secret of the webhook";
 
-fn phoning(webhook: &Webhook) -> Builder {
+pub(super) fn phoning(webhook: &Webhook) -> Builder {
     Stack::builder()
         .worker_arg(&format!("--sms-webhook-url={}", webhook.url()))
         .worker_arg(&format!("--sms-webhook-secret={SECRET}"))
@@ -48,7 +48,8 @@ async fn a_phone_is_sent_a_signed_message_that_is_tried_again_and_its_link_claim
             link.starts_with(&format!("{PUBLIC_URL}/api/v0/resource/sessionInvitation/{id}?invitation=")),
             "{link}"
         );
-        let text = format!("Invitation: Yoga, Wednesday, 2 January 2030, 11:00 to 12:00 (Europe/Berlin)\n{link}");
+        let when = "Wednesday, 2 January 2030, 11:00 to 12:00 (Europe/Berlin)";
+        let text = format!("Invitation: Yoga, {when}\nCalendar file: {link}");
         assert_eq!(body, json!({"to": "+4930123456", "text": text, "link": link}));
     }
     // Whoever said no may have sent it all the same: the link of each attempt is good, until one of them is claimed.

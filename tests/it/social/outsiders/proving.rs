@@ -201,13 +201,15 @@ async fn an_import_looks_up_the_invitations_of_those_whom_it_names_and_no_others
 
     let mut database = stack.database().await;
     let statement = include_str!("../../../../worker/src/social/outsiders/proven.sql");
-    let prepare =
-        format!("SET plan_cache_mode = force_generic_plan; PREPARE proven (text[], text[], bigint) AS {statement}");
+    let prepare = format!(
+        "SET plan_cache_mode = force_generic_plan; PREPARE proven (text[], text[], smallint[], text[], bigint) AS {statement}"
+    );
     sqlx::raw_sql(sqlx::AssertSqlSafe(prepare)).execute(&mut database).await.expect("prepared");
-    let plan: Vec<String> = sqlx::query_scalar("EXPLAIN EXECUTE proven ('{demo}', '{a1}', 500)")
-        .fetch_all(&mut database)
-        .await
-        .expect("a plan");
+    let plan: Vec<String> =
+        sqlx::query_scalar("EXPLAIN EXECUTE proven ('{demo}', '{a1}', '{0}', '{a1@example.org}', 500)")
+            .fetch_all(&mut database)
+            .await
+            .expect("a plan");
     let plan = plan.join("\n");
     assert!(plan.contains("social_outsiders_by_address"), "{plan}");
     assert!(!plan.contains("Seq Scan on social_outsiders o"), "{plan}");

@@ -128,6 +128,8 @@ fn i3_addresses_are_uris() {
     assert_eq!(mailto("john.doe+x@example.org"), "mailto:john.doe+x@example.org");
     assert_eq!(mailto("a?cc=b%@example.org\r\nX:y"), "mailto:a%3Fcc%3Db%25@example.org%0D%0AX%3Ay");
     assert_eq!(mailto("jörg@example.org"), "mailto:j%C3%B6rg@example.org");
+    assert_eq!(mailto("Jo@München.example"), "mailto:Jo@xn--mnchen-3ya.example");
+    assert_eq!(mailto("jo@\u{ad}ü\u{ff20}.example"), "mailto:jo@%C2%AD%C3%BC%EF%BC%A0.example", "what has no A-label");
     assert_eq!(uri("https://example.org/a b?c=d&e=%20#ü\n"), "https://example.org/a%20b?c=d&e=%20#%C3%BC%0A");
 }
 

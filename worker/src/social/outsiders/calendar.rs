@@ -10,7 +10,7 @@ use crate::{
 /// What a mailed file says beside the session itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mailed<'a> {
-    /// Else that the reader is invited.
+    /// That the session is no more, or the reader not invited any more; else that the reader is invited.
     pub(super) is_cancelled: bool,
     /// The reader's address, which was invited.
     pub(super) attendee: &'a str,

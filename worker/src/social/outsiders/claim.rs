@@ -1,11 +1,11 @@
-//! Invitations that end: claimed by their link, or taken back. Rule S10.
+//! Invitations that are claimed by their link: rule S10.
 
 use uuid::Uuid;
 
 use crate::{
     context::Change,
     error::Error,
-    social::{address::Address, invite::invite_users, outsiders::Token},
+    social::{invite::invite_users, outsiders::Token},
 };
 
 /// Whether the token is that of an invitation to the session.
@@ -48,30 +48,4 @@ pub(crate) async fn claim(change: &mut Change, id: Uuid, token: &Token) -> Resul
     let Some(role) = role else { return Ok(false) };
     invite_users(change, &session.network, id, &[(session.user, role)]).await?;
     Ok(true)
-}
-
-/// Takes back the invitations of these addresses to a session that is locked. Their links are worth nothing from then on; what
-/// is still to be sent to them is found to be nothing when its time has come.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn remove(change: &mut Change, id: Uuid, addresses: &[Address]) -> Result<(), Error> {
-    if addresses.is_empty() {
-        return Ok(());
-    }
-    let network = change.session().network.clone();
-    let (kinds, texts): (Vec<i16>, Vec<&str>) =
-        addresses.iter().map(|address| (address.kind(), address.text())).unzip();
-    sqlx::query(
-        "DELETE FROM social_outsiders
-         WHERE network_id = $1 AND session_id = $2
-             AND (kind, address) IN (SELECT * FROM unnest($3::smallint[], $4::text[]))",
-    )
-    .bind(network)
-    .bind(id)
-    .bind(kinds)
-    .bind(texts)
-    .execute(change.connection())
-    .await?;
-    Ok(())
 }

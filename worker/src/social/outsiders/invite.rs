@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use crate::{context::Change, error::Error, social::address::Address};
+use crate::{
+    context::Change,
+    error::Error,
+    social::address::{Address, EMAIL},
+};
 
 /// An invitation, and the token in its link, is good for so many days after it was last given.
 const DAYS: i32 = 30;
 
 /// At most so many outsiders are invited, or sent to again, by one user in an hour.
 const MOST_AN_HOUR: usize = 100;
-
-/// An address is sent at most one invitation to a session in so many minutes.
-pub(super) const PAUSE_MINUTES: i32 = 10;
 
 /// So many seconds later whoever was proving an address meanwhile is seen: longer than any transaction takes.
 const RECHECK_SECONDS: f64 = 60.0;
@@ -27,6 +28,7 @@ pub(crate) async fn invite(change: &mut Change, id: Uuid, outsiders: &[(Address,
         return Ok(());
     }
     forget_expired(change, id).await?;
+    adopt(change, id, outsiders).await?;
     // In this order also those who send lock the rows of an address.
     let mut counted = schedule(change, id, outsiders).await?;
     counted.extend(write(change, id, outsiders).await?);
@@ -47,8 +49,45 @@ async fn forget_expired(change: &mut Change, id: Uuid) -> Result<(), Error> {
     Ok(())
 }
 
-/// Lets the addresses be sent to, unless they are about to be or just were. An address whose last invitation was taken back
-/// has no link that is any good: it is sent another one, but not before the time. Returns the addresses.
+/// Lets rows that a release before has written, or writes beside us, be those of the same address as it is written now. A message
+/// that is just being sent is sent again.
+async fn adopt(change: &mut Change, id: Uuid, outsiders: &[(Address, i16)]) -> Result<(), Error> {
+    let forms = outsiders
+        .iter()
+        .flat_map(|(address, _)| address.forms().into_iter().skip(1).map(|older| (older, address.text())));
+    let (older, now): (Vec<String>, Vec<&str>) = forms.unzip();
+    if older.is_empty() {
+        return Ok(());
+    }
+    let network = change.session().network.clone();
+    for statement in [
+        "UPDATE social_messages m SET address = w.now
+         FROM unnest($3::text[], $4::text[]) w (older, now)
+         WHERE m.network_id = $1 AND m.session_id = $2 AND m.kind = $5 AND m.address = w.older
+             AND NOT EXISTS (
+                 SELECT FROM social_messages n
+                 WHERE n.network_id = $1 AND n.session_id = $2 AND n.kind = $5 AND n.address = w.now)",
+        "UPDATE social_outsiders o SET address = w.now
+         FROM unnest($3::text[], $4::text[]) w (older, now)
+         WHERE o.network_id = $1 AND o.session_id = $2 AND o.kind = $5 AND o.address = w.older
+             AND NOT EXISTS (
+                 SELECT FROM social_outsiders n
+                 WHERE n.network_id = $1 AND n.session_id = $2 AND n.kind = $5 AND n.address = w.now)",
+    ] {
+        sqlx::query(statement)
+            .bind(&network)
+            .bind(id)
+            .bind(&older)
+            .bind(&now)
+            .bind(EMAIL)
+            .execute(change.connection())
+            .await?;
+    }
+    Ok(())
+}
+
+/// Lets the addresses be sent to, unless they are about to be or just were. An address whose last invitation has ended has no
+/// link that is any good: it is sent another one, but not before the time. Returns the addresses.
 async fn schedule(
     change: &mut Change,
     id: Uuid,
@@ -64,21 +103,30 @@ async fn schedule(
          WHERE w.kind < 2
          ORDER BY w.kind, w.address
          ON CONFLICT (network_id, session_id, kind, address) DO UPDATE
-         SET message_id = excluded.message_id, attempts = 0, first_attempt_at = NULL,
-             due_at = greatest(statement_timestamp(), m.sent_at + make_interval(mins => $5))
-         WHERE m.due_at IS NULL AND (
-             coalesce(m.sent_at <= statement_timestamp() - make_interval(mins => $5), true)
+         SET version = m.version + 1, is_moved = false, cancelled = NULL,
+             -- After an attempt that is being made.
+             message_id = CASE WHEN m.lease IS NULL THEN excluded.message_id ELSE m.message_id END,
+             attempts = CASE WHEN m.lease IS NULL THEN 0 ELSE m.attempts END,
+             first_attempt_at = CASE WHEN m.lease IS NOT NULL THEN m.first_attempt_at END,
+             due_at = CASE
+                 WHEN m.lease IS NOT NULL THEN m.due_at
+                 ELSE greatest(statement_timestamp(),
+                               coalesce(m.sent_at, m.last_request_at) + make_interval(secs => $5))
+             END
+         WHERE m.due_at IS NULL
+                 AND coalesce(coalesce(m.sent_at, m.last_request_at)
+                              <= statement_timestamp() - make_interval(secs => $5), true)
              OR NOT EXISTS (
                  SELECT FROM social_outsiders o
                  WHERE o.network_id = m.network_id AND o.session_id = m.session_id AND o.kind = m.kind
-                     AND o.address = m.address))
+                     AND o.address = m.address)
          RETURNING kind, address",
     )
     .bind(network)
     .bind(id)
     .bind(kinds)
     .bind(addresses)
-    .bind(PAUSE_MINUTES)
+    .bind(change.context().config.outside.invitation_pause.as_secs_f64())
     .fetch_all(change.connection())
     .await?;
     Ok(scheduled.into_iter().collect())

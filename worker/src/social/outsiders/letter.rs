@@ -10,7 +10,14 @@ use lettre::{
 };
 use uuid::Uuid;
 
-use crate::social::outsiders::{calendar::Mailed, occasion::Occasion, words};
+use crate::social::{
+    address::folded_email,
+    outsiders::{
+        calendar::Mailed,
+        occasion::Occasion,
+        words::{self, Link, News},
+    },
+};
 
 /// Who sends.
 #[derive(Clone, Debug)]
@@ -18,15 +25,6 @@ pub(super) struct Sender {
     pub(super) from: Mailbox,
     /// Without a slash at its end.
     pub(super) public_url: String,
-}
-
-/// What a mail says.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Says<'a> {
-    /// That the reader is invited, by this link.
-    Invited { link: &'a str },
-    /// That the session is no more.
-    Cancelled,
 }
 
 /// There is no such mail: the address is none that a mail server could be given.
@@ -41,19 +39,19 @@ impl Sender {
         &self,
         to: &str,
         message_id: Uuid,
-        says: Says<'_>,
+        news: News,
+        link: Option<Link<'_>>,
         occasion: &Occasion,
         now: DateTime<Utc>,
     ) -> Result<Message, Unwritable> {
+        // Releases before have kept the letters of a domain.
+        let to = folded_email(to);
         let address: Address = to.parse().map_err(|_| Unwritable)?;
         let organizer = self.from.email.to_string();
-        let is_cancelled = matches!(says, Says::Cancelled);
-        let mailed = Mailed { is_cancelled, attendee: to, organizer: &organizer, url: &self.public_url, now };
+        let mailed =
+            Mailed { is_cancelled: news.cancels(), attendee: &to, organizer: &organizer, url: &self.public_url, now };
         let ics = mailed.text(occasion);
-        let text = match says {
-            Says::Invited { link } => words::invitation(occasion, link, now),
-            Says::Cancelled => words::cancellation(occasion, now),
-        };
+        let text = words::text(occasion, news, link, now);
         let calendar = format!("text/calendar; charset=utf-8; method={}", mailed.method().name());
         let parts = MultiPart::mixed()
             .multipart(
@@ -65,7 +63,7 @@ impl Sender {
         Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(None, address))
-            .subject(words::subject(occasion, is_cancelled))
+            .subject(words::subject(occasion, news))
             .date(now.into())
             .message_id(Some(format!("<{message_id}@{}>", self.from.email.domain())))
             // RFC 3834: nobody's holiday notice answers it.
@@ -89,7 +87,8 @@ mod tests {
             Sender { from: "Convene <no@example.org>".parse().expect("a mailbox"), public_url: "https://x.org".into() };
         let occasion = Occasion { title: title.to_owned(), ..occasion() };
         let now = "2029-01-01T00:00:00Z".parse().expect("an instant");
-        let mail = sender.write(to, Uuid::nil(), Says::Invited { link: "https://x.org/y" }, &occasion, now)?;
+        let link = Link { url: "https://x.org/y", is_application: false, expires_at: now };
+        let mail = sender.write(to, Uuid::nil(), News::Invitation, Some(link), &occasion, now)?;
         Ok(String::from_utf8(mail.formatted()).expect("a mail is ASCII"))
     }
 
@@ -111,6 +110,15 @@ mod tests {
         }
         for to in ["eve@example.org\r\nBcc: all@example.org", "eve@example.org, all@example.org", "<eve@example.org>"] {
             assert!(write(to, "Yoga").is_err(), "{to}");
+        }
+    }
+
+    #[test]
+    fn a_mail_to_an_internationalised_domain_is_ascii() {
+        for to in ["x@münchen.example", "x@xn--mnchen-3ya.example"] {
+            let mail = write(to, "Yoga").expect("a mail").replace("\r\n ", "");
+            assert!(mail.is_ascii() && mail.contains("\r\nTo: x@xn--mnchen-3ya.example\r\n"), "{mail}");
+            assert!(mail.contains(":mailto:x@xn--mnchen-3ya.example"), "{mail}");
         }
     }
 

@@ -37,6 +37,24 @@ pub(crate) struct Occasion {
     pub(crate) is_over: bool,
 }
 
+/// A session as it was when its end was decided, for whoever is still to be told. Kept as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Cancelled {
+    #[serde(flatten)]
+    pub(super) occasion: Occasion,
+    /// It takes place, but without the reader.
+    #[serde(default)]
+    pub(super) is_withdrawn: bool,
+}
+
+impl Cancelled {
+    /// One step newer than whatever was sent of the session before.
+    pub(super) fn of(mut occasion: Occasion, is_withdrawn: bool) -> Self {
+        occasion.sequence = occasion.sequence.saturating_add(1);
+        Self { occasion, is_withdrawn }
+    }
+}
+
 impl Occasion {
     /// Of these sessions, those that are there.
     ///

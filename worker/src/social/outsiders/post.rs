@@ -6,7 +6,7 @@
 //! | `convene_messages_waiting` | to be sent or being sent, by `channel` |
 //! | `convene_messages_sent_total` | by `channel` and `what` |
 //! | `convene_messages_failed_total` | attempts that are to be made again, by `channel` |
-//! | `convene_messages_given_up_total` | refused for good, or in vain for a day, by `channel` and `what` |
+//! | those of `ending` | what is not sent |
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,17 +19,18 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::Outside,
+    config::{InvitationUrl, Outside},
     context::Context,
     database::Pool,
     social::{
         address::{EMAIL, PHONE},
         outsiders::{
-            letter::{Says, Sender},
-            queue::{self, Content, Outcome, Parcel},
+            ending::{End, channel},
+            letter::Sender,
+            queue::{self, Content, Invitation, Outcome, Parcel, Written},
             sms::{Message, Webhook},
             smtp::Server,
-            words,
+            words::{self, Link},
         },
     },
 };
@@ -73,36 +74,25 @@ pub(super) enum Verdict {
 
 /// How one kind of address is reached.
 #[derive(Clone, Debug)]
-enum Channel {
+struct Channel {
+    by: By,
+    /// Where people reach us.
+    public_url: String,
+    /// Where the application receives people.
+    invitation_url: Option<InvitationUrl>,
+    /// Between two invitations of an address to a session.
+    pause: Duration,
+}
+
+#[derive(Clone, Debug)]
+enum By {
     Mail { server: Server, sender: Sender },
-    Phone { webhook: Webhook, public_url: String },
+    Phone { webhook: Webhook },
 }
 
 /// Sends what is due, until it is to drain; then what is under way is finished.
 pub(crate) async fn run(context: Arc<Context>, shutdown: Shutdown) {
-    let Outside { smtp_url, smtp_from, sms_webhook_url, sms_webhook_secret, public_url } = &context.config.outside;
-    let public_url = public_url.as_ref().map(|url| url.as_str().to_owned());
-    let mail = match (smtp_url, smtp_from, &public_url) {
-        (Some(url), Some(from), Some(public_url)) => Server::new(url).map(|server| {
-            let sender = Sender { from: from.clone(), public_url: public_url.clone() };
-            Some(Channel::Mail { server, sender })
-        }),
-        _ => Ok(None),
-    };
-    let phone = match (sms_webhook_url, sms_webhook_secret, &public_url) {
-        (Some(url), Some(secret), Some(public_url)) => {
-            Webhook::new(url, secret).map(|webhook| Some(Channel::Phone { webhook, public_url: public_url.clone() }))
-        }
-        _ => Ok(None),
-    };
-    // What cannot be sent waits, and is counted.
-    let usable = |channel: anyhow::Result<Option<Channel>>| {
-        channel.unwrap_or_else(|error| {
-            tracing::error!(error = format!("{error:#}"), "nothing can be sent to people outside");
-            None
-        })
-    };
-    let channels = [usable(mail), usable(phone)].into_iter().flatten();
+    let channels = channels(&context.config.outside);
     let delivering = channels.map(|channel| deliver(&context.pool, channel, &shutdown.drain));
     let work = async {
         tokio::join!(futures::future::join_all(delivering), count(&context.pool, &shutdown.drain));
@@ -111,6 +101,30 @@ pub(crate) async fn run(context: Arc<Context>, shutdown: Shutdown) {
         () = shutdown.stop.cancelled() => {}
         () = work => {}
     }
+}
+
+/// Those that the settings make; what is for another one waits, and is counted.
+fn channels(outside: &Outside) -> impl Iterator<Item = Channel> {
+    let public_url = outside.public_url.as_ref().map(|url| url.as_str().to_owned());
+    let mail = match (&outside.smtp_url, &outside.smtp_from, &public_url) {
+        (Some(url), Some(from), Some(public_url)) => Some(Server::new(url).map(|server| {
+            let sender = Sender { from: from.clone(), public_url: public_url.clone() };
+            By::Mail { server, sender }
+        })),
+        _ => None,
+    };
+    let phone = match (&outside.sms_webhook_url, &outside.sms_webhook_secret) {
+        (Some(url), Some(secret)) => Some(Webhook::new(url, secret).map(|webhook| By::Phone { webhook })),
+        _ => None,
+    };
+    [mail, phone].into_iter().flatten().filter_map(move |by| {
+        let public_url = public_url.clone()?;
+        let by = by
+            .inspect_err(|error| tracing::error!(error = format!("{error:#}"), "nothing can be sent to people outside"))
+            .ok()?;
+        let (invitation_url, pause) = (outside.invitation_url.clone(), outside.invitation_pause);
+        Some(Channel { by, public_url, invitation_url, pause })
+    })
 }
 
 async fn deliver(pool: &Pool, channel: Channel, drain: &CancellationToken) {
@@ -139,17 +153,16 @@ async fn attempt(pool: Pool, channel: Channel, parcel: Parcel) {
         Ok(sent) => sent,
         Err(_) => Err(Failure { verdict: Verdict::NotNow, why: "no answer in time".to_owned() }),
     };
-    let (name, what, session) = (channel.name(), what(&parcel), parcel.session_id());
+    let (name, what, session) = (channel.name(), parcel.news().name(), parcel.session_id());
     let attempts = parcel.attempts();
+    let mut unsent = None;
     let outcome = match outcome {
         Ok(()) => {
             metrics::counter!("convene_messages_sent_total", "channel" => name, "what" => what).increment(1);
             Outcome::Sent
         }
         Err(failure) if failure.verdict == Verdict::Never || parcel.is_last_attempt() => {
-            metrics::counter!("convene_messages_given_up_total", "channel" => name, "what" => what).increment(1);
-            let why = failure.why;
-            tracing::warn!(channel = name, what, %session, attempts, why, "a message to somebody outside is given up");
+            unsent = Some(parcel.unsent(End::GivenUp(failure.why)));
             Outcome::GivenUp
         }
         Err(failure) => {
@@ -160,67 +173,74 @@ async fn attempt(pool: Pool, channel: Channel, parcel: Parcel) {
         }
     };
     let mut pauses = FINISH_PAUSES.into_iter();
-    while let Err(error) = queue::finish(&pool, &parcel, outcome).await {
-        let Some(pause) = pauses.next() else {
-            return tracing::warn!(%error, %session, "what has become of a message is forgotten: it is sent again");
-        };
-        sleep(pause).await;
+    let written = loop {
+        match queue::finish(&pool, &parcel, outcome, channel.pause).await {
+            Ok(written) => break written,
+            Err(error) => {
+                let Some(pause) = pauses.next() else {
+                    return tracing::warn!(%error, %session, "what has become of a message is forgotten: it is sent again");
+                };
+                sleep(pause).await;
+            }
+        }
+    };
+    match written {
+        Written::Done => {}
+        Written::Withdrawn => {
+            unsent = Some(parcel.unsent(End::Withdrawn("the session was deleted, or the invitation taken back")))
+        }
+        // It is another attempt's to say.
+        Written::Lost => unsent = None,
+    }
+    if let Some(unsent) = unsent {
+        unsent.note();
     }
 }
 
 impl Channel {
     fn kind(&self) -> i16 {
-        match self {
-            Self::Mail { .. } => EMAIL,
-            Self::Phone { .. } => PHONE,
+        match self.by {
+            By::Mail { .. } => EMAIL,
+            By::Phone { .. } => PHONE,
         }
     }
 
     fn name(&self) -> &'static str {
-        name(self.kind())
+        channel(self.kind())
     }
 
     async fn send(&self, parcel: &Parcel) -> Result<(), Failure> {
-        let never = || Failure { verdict: Verdict::Never, why: "it cannot be written".to_owned() };
-        let (now, occasion) = (Utc::now(), &parcel.occasion);
-        match (self, &parcel.content) {
-            (Self::Mail { server, sender }, content) => {
-                let link;
-                let says = match content {
-                    Content::Invitation { token, .. } => {
-                        link = self.link(parcel, &token.reveal());
-                        Says::Invited { link: &link }
-                    }
-                    Content::Cancellation => Says::Cancelled,
-                };
-                let mail = sender.write(parcel.address(), parcel.message_id(), says, occasion, now);
-                server.send(mail.map_err(|_| never())?).await
+        let (now, news, occasion) = (Utc::now(), parcel.news(), &parcel.occasion);
+        let url;
+        let link = match &parcel.content {
+            Content::Invitation(invitation) => {
+                url = self.link(parcel, invitation);
+                let is_application = self.invitation_url.is_some();
+                Some(Link { url: &url, is_application, expires_at: invitation.expires_at })
             }
-            (Self::Phone { webhook, .. }, Content::Invitation { token, .. }) => {
-                let link = self.link(parcel, &token.reveal());
-                let text = words::short_invitation(occasion, &link, now);
-                webhook.send(&Message { to: parcel.address(), text: &text, link: &link }).await
+            Content::Cancellation { .. } => None,
+        };
+        match &self.by {
+            By::Mail { server, sender } => {
+                let mail = sender.write(parcel.address(), parcel.message_id(), news, link, occasion, now);
+                let unwritable = |_| Failure { verdict: Verdict::Never, why: "it cannot be written".to_owned() };
+                server.send(mail.map_err(unwritable)?).await
             }
-            // Nobody is called about what is no more.
-            (Self::Phone { .. }, Content::Cancellation) => Err(never()),
+            By::Phone { webhook } => {
+                let text = words::short(occasion, news, link, now);
+                let link = link.map_or("", |link| link.url);
+                webhook.send(&Message { to: parcel.address(), text: &text, link }).await
+            }
         }
     }
 
-    /// Where an invitation is read, and what claims it.
-    fn link(&self, parcel: &Parcel, token: &str) -> String {
-        let (Self::Mail { sender: Sender { public_url, .. }, .. } | Self::Phone { public_url, .. }) = self;
-        format!("{public_url}/api/v0/resource/sessionInvitation/{}?invitation={token}", parcel.session_id())
-    }
-}
-
-fn name(kind: i16) -> &'static str {
-    if kind == EMAIL { "mail" } else { "phone" }
-}
-
-fn what(parcel: &Parcel) -> &'static str {
-    match parcel.content {
-        Content::Invitation { .. } => "invitation",
-        Content::Cancellation => "cancellation",
+    /// What claims an invitation: where the application receives people, else where the calendar file is read.
+    fn link(&self, parcel: &Parcel, invitation: &Invitation) -> String {
+        let (session, token) = (parcel.session_id(), invitation.token.reveal());
+        match &self.invitation_url {
+            Some(url) => url.link(session, &token),
+            None => format!("{}/api/v0/resource/sessionInvitation/{session}?invitation={token}", self.public_url),
+        }
     }
 }
 
@@ -235,7 +255,7 @@ async fn count(pool: &Pool, drain: &CancellationToken) {
         if let Ok(waiting) = queue::waiting(pool).await {
             for kind in [EMAIL, PHONE] {
                 let waiting = waiting.get(&kind).copied().unwrap_or_default();
-                metrics::gauge!("convene_messages_waiting", "channel" => name(kind)).set(waiting as f64);
+                metrics::gauge!("convene_messages_waiting", "channel" => channel(kind)).set(waiting as f64);
             }
         }
         tokio::select! {

@@ -13,6 +13,7 @@ use crate::{
     database::Lease,
     error::Error,
     social::{
+        address::forms,
         invite::{highest, invite_users},
         news,
     },
@@ -61,13 +62,48 @@ pub(crate) async fn begin<C>(change: &mut Change<C>, provers: &[Prover]) -> Resu
     Ok(())
 }
 
-/// Claims so many portions. Returns whether that is all.
-async fn claim<C>(change: &mut Change<C>, provers: &[Prover], portions: usize) -> Result<bool, Error> {
-    for _ in 0..portions {
+/// Addresses that users have proven, each in all [`forms`], at the same places.
+#[derive(Debug, Default)]
+struct Proven {
+    networks: Vec<String>,
+    users: Vec<String>,
+    kinds: Vec<i16>,
+    addresses: Vec<String>,
+}
+
+impl Proven {
+    async fn read<C>(change: &mut Change<C>, provers: &[Prover]) -> Result<Self, Error> {
         let (networks, users) = columns(provers);
-        let found: Vec<(String, Uuid, i16, String, String)> = sqlx::query_as(include_str!("proven.sql"))
+        let rows: Vec<(String, String, i16, String)> = sqlx::query_as(include_str!("provers.sql"))
             .bind(networks)
             .bind(users)
+            .fetch_all(change.connection())
+            .await?;
+        let mut proven = Self::default();
+        for (network, user, kind, address) in rows {
+            for form in forms(kind, &address) {
+                proven.networks.push(network.clone());
+                proven.users.push(user.clone());
+                proven.kinds.push(kind);
+                proven.addresses.push(form);
+            }
+        }
+        Ok(proven)
+    }
+}
+
+/// Claims so many portions. Returns whether that is all.
+async fn claim<C>(change: &mut Change<C>, provers: &[Prover], portions: usize) -> Result<bool, Error> {
+    let proven = Proven::read(change, provers).await?;
+    if proven.addresses.is_empty() {
+        return Ok(true);
+    }
+    for _ in 0..portions {
+        let found: Vec<(String, Uuid, i16, String, String)> = sqlx::query_as(include_str!("proven.sql"))
+            .bind(&proven.networks)
+            .bind(&proven.users)
+            .bind(&proven.kinds)
+            .bind(&proven.addresses)
             .bind(PORTION as i64)
             .fetch_all(change.connection())
             .await?;
@@ -168,9 +204,37 @@ pub(crate) async fn run(context: Arc<Context>, shutdown: Shutdown) {
 
 /// Finds who has proven an address just when it was invited, neither transaction seeing the other.
 async fn recheck(context: &Context) -> Result<(), Error> {
-    let mut lease = Lease::take(&context.pool).await?;
-    sqlx::query(include_str!("recheck.sql")).bind(MOST_RECHECKED).execute(lease.connection()).await?;
-    lease.give_back().await;
+    let mut lease = Lease::begin(&context.pool).await?;
+    let checked: Vec<(String, i16, String)> = sqlx::query_as(
+        "UPDATE social_outsiders SET recheck_at = NULL
+         WHERE (network_id, session_id, kind, address) IN (
+             SELECT network_id, session_id, kind, address FROM social_outsiders
+             WHERE recheck_at <= statement_timestamp()
+             ORDER BY recheck_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+         RETURNING network_id, kind, address",
+    )
+    .bind(MOST_RECHECKED)
+    .fetch_all(lease.connection())
+    .await?;
+    if checked.is_empty() {
+        lease.roll_back().await?;
+        return Ok(());
+    }
+    let (mut networks, mut kinds, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
+    for (network, kind, address) in checked {
+        for form in forms(kind, &address) {
+            networks.push(network.clone());
+            kinds.push(kind);
+            addresses.push(form);
+        }
+    }
+    sqlx::query(include_str!("recheck.sql"))
+        .bind(networks)
+        .bind(kinds)
+        .bind(addresses)
+        .execute(lease.connection())
+        .await?;
+    lease.commit().await?;
     Ok(())
 }
 

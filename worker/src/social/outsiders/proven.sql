@@ -1,28 +1,11 @@
--- Invitations by addresses that these users have proven, in order. Each user's are looked up by themselves (OFFSET 0), whatever
--- the planner believes of how many there are.
+-- Invitations by addresses that users have proven, in order. Each address is looked up by itself (OFFSET 0), whatever the planner
+-- believes of how many there are.
 --
--- $1, $2 networks and users   $3 so many at most
-WITH p AS MATERIALIZED (
-    SELECT m.network_id, m.user_id, m.verified_email, m.e164, m.facebook
-    FROM (SELECT DISTINCT * FROM unnest($1::text[], $2::text[])) l (network_id, user_id)
-    CROSS JOIN LATERAL (
-        SELECT m.network_id, m.user_id, m.verified_email,
-               CASE WHEN u.phone_verified THEN e164(u.phone_number) END AS e164, u.facebook
-        FROM members m JOIN users u ON u.id = m.user_id
-        WHERE m.network_id = l.network_id AND m.user_id = l.user_id
-        OFFSET 0
-    ) m
-    -- The directory's imports ask for very many users, where mostly nobody is invited.
-    WHERE EXISTS (SELECT FROM social_outsiders)
-), a AS MATERIALIZED (
-    SELECT network_id, user_id, 0::smallint AS kind, verified_email AS address FROM p WHERE verified_email IS NOT NULL
-    UNION
-    SELECT network_id, user_id, 1::smallint, e164 FROM p WHERE e164 IS NOT NULL
-    UNION
-    SELECT network_id, user_id, 2::smallint, unnest(facebook) FROM p
-)
+-- $1, $2 networks and users   $3, $4 kinds and addresses that they have proven   $5 so many at most
 SELECT o.network_id, o.session_id, o.kind, o.address, a.user_id
-FROM a
+FROM (
+    SELECT DISTINCT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[])
+) a (network_id, user_id, kind, address)
 CROSS JOIN LATERAL (
     SELECT o.network_id, o.session_id, o.kind, o.address
     FROM social_outsiders o
@@ -31,4 +14,4 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) o
 ORDER BY 1, 2, 3, 4, 5
-LIMIT $3
+LIMIT $5

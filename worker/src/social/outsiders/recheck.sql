@@ -1,14 +1,7 @@
--- Notes who has proven addresses that were invited a while ago and not looked at since.
+-- Notes who has proven these addresses.
 --
--- $1 so many addresses at most
-WITH checked AS (
-    UPDATE social_outsiders SET recheck_at = NULL
-    WHERE (network_id, session_id, kind, address) IN (
-        SELECT network_id, session_id, kind, address FROM social_outsiders
-        WHERE recheck_at <= statement_timestamp()
-        ORDER BY recheck_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-    RETURNING network_id, kind, address
-)
+-- $1, $2, $3 networks, kinds and addresses
+WITH checked AS (SELECT * FROM unnest($1::text[], $2::smallint[], $3::text[]) c (network_id, kind, address))
 INSERT INTO social_provers (network_id, user_id)
 SELECT m.network_id, m.user_id
 FROM checked c JOIN members m ON m.network_id = c.network_id AND m.verified_email = c.address

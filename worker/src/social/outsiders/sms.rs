@@ -30,6 +30,7 @@ pub(super) struct Message<'a> {
     /// In E.164.
     pub(super) to: &'a str,
     pub(super) text: &'a str,
+    /// Empty: there is none.
     pub(super) link: &'a str,
 }
 

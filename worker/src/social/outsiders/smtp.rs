@@ -33,18 +33,24 @@ impl Server {
 
     /// Hands a mail in.
     pub(super) async fn send(&self, mail: Message) -> Result<(), Failure> {
-        self.0.send(mail).await.map(drop).map_err(|error| failure(&error))
+        let is_ascii = mail.envelope().to().iter().all(|to| AsRef::<str>::as_ref(to).is_ascii());
+        self.0.send(mail).await.map(drop).map_err(|error| failure(&error, is_ascii))
     }
 }
 
-/// What a server writes may hold the address; so nothing but its code is passed on.
-fn failure(error: &smtp::Error) -> Failure {
+/// What a server writes may hold the address; so nothing but its code is passed on. `is_ascii`: the address is.
+fn failure(error: &smtp::Error, is_ascii: bool) -> Failure {
     let status = error.status().map(u16::from);
     let is_of_us = status.is_some_and(|status| OF_US.contains(&status));
-    let verdict = if error.is_client() || error.is_permanent() && !is_of_us { Verdict::Never } else { Verdict::NotNow };
+    // What a server does not offer to any mail, such as TLS, is the settings' or its own fault, and can be set right.
+    let is_of_the_mail = error.is_client() && !is_ascii || error.is_permanent() && !is_of_us;
+    let verdict = if is_of_the_mail { Verdict::Never } else { Verdict::NotNow };
     let why = match status {
         Some(status) => format!("SMTP {status}"),
-        None if error.is_client() => "it cannot be sent to this server".to_owned(),
+        None if error.is_client() && !is_ascii => {
+            "the mail server takes no address whose name is beyond ASCII (SMTPUTF8)".to_owned()
+        }
+        None if error.is_client() => "the server does not offer what the settings ask for, such as TLS".to_owned(),
         None if error.is_timeout() => "no answer in time".to_owned(),
         None if error.is_tls() => "no TLS".to_owned(),
         None => "no connection, or a broken one".to_owned(),
