@@ -2,6 +2,8 @@
 //!
 //! | file | what is sent |
 //! | --- | --- |
+//! | `doubles` | hard doubles, through every number with a fraction of every endpoint, event and directory line |
 //! | `required` | empty and missing identifiers and blank texts, in every endpoint that has them |
 
+mod doubles;
 mod required;
