@@ -12,7 +12,6 @@
 //! | `leave` | users who leave the network |
 //! | `place`, `limits` | rooms and props; how long and how many |
 
-mod address;
 mod crowd;
 mod event;
 mod invite;
@@ -24,6 +23,7 @@ mod series;
 mod source;
 mod standing;
 
+pub(crate) mod address;
 pub(crate) mod leave;
 pub(crate) mod news;
 pub(crate) mod outsiders;

@@ -3,6 +3,8 @@
 use serde::Serialize;
 use shared::api::user::UserRole;
 
+use crate::social::address::Address;
+
 /// The permission that makes a manager of the network that its role targets (V3).
 const MANAGE: &str = "network.manage";
 
@@ -29,6 +31,16 @@ pub(crate) fn is_manager(network: &str, is_admin: bool, roles: &[UserRole]) -> b
 pub(crate) fn verified_email(email: &str, is_verified: bool) -> Option<String> {
     let email = email.trim();
     (is_verified && !email.is_empty()).then(|| email.to_lowercase())
+}
+
+/// Whether two texts are one e-mail address, as invitations compare them (S10). What is no address is compared by its
+/// letters.
+pub(crate) fn is_same_email(one: &str, other: &str) -> bool {
+    let compared = |text: &str| match Address::email("", text) {
+        Ok(address) => address.text().to_owned(),
+        Err(_) => text.trim().to_lowercase(),
+    };
+    compared(one) == compared(other)
 }
 
 #[cfg(test)]
@@ -63,5 +75,18 @@ mod tests {
         assert_eq!(verified_email("Élise@Example.ORG ", true).as_deref(), Some("élise@example.org"));
         assert_eq!(verified_email("elise@example.org", false), None);
         assert_eq!(verified_email(" ", true), None);
+    }
+
+    #[test]
+    fn the_same_address_in_other_letters_is_the_same() {
+        for (one, other) in [("Élise@Example.ORG ", "élise@example.org"), ("", " "), ("Nobody", " nobody"), ("a", "a")]
+        {
+            assert!(is_same_email(one, other) && is_same_email(other, one), "{one:?} {other:?}");
+        }
+        for (one, other) in
+            [("a@example.org", "b@example.org"), ("a@example.org", "a@example.com"), ("a@example.org", "")]
+        {
+            assert!(!is_same_email(one, other) && !is_same_email(other, one), "{one:?} {other:?}");
+        }
     }
 }
