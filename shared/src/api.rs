@@ -20,7 +20,7 @@ pub mod user;
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use error::{Close, Code, Error};
-pub use input::{InputError, from_json};
+pub use input::{InputError, Need, from_json, is_blank, read_request};
 pub use model::{Avatar3D, CustomMap, Rgba, UserSimple, is_identifier};
 pub use resource::Resource;
 pub use timestamp::{LocalTimestamp, Timestamp};
@@ -64,9 +64,15 @@ pub trait Endpoint: Send + Sync + 'static {
     /// Whether it changes something.
     const KIND: Kind;
     /// What the frame's `data` holds.
-    type Request: DeserializeOwned + Send;
+    type Request: Request;
     /// What the answer's `data` holds; [`NoData`] where the document shows none.
     type Answer: Serialize + Send;
+}
+
+/// What a client asks with. Declared by [`needs!`](crate::needs), in the table of its namespace.
+pub trait Request: DeserializeOwned + Send {
+    /// What must be given.
+    const NEEDS: &'static [Need];
 }
 
 /// A row of an event table as a type.

@@ -15,7 +15,7 @@ mod letters;
 mod logs;
 mod names;
 mod strangers;
-mod texts;
+pub(crate) mod texts;
 
 use serde_json::Value;
 

@@ -40,5 +40,6 @@ mod slow;
 mod social;
 mod stopped;
 mod traces;
+mod values;
 mod wire;
 mod worker;

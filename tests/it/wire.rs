@@ -27,7 +27,7 @@ const MALFORMED: &[(&str, &str, u16, &str)] = &[
     (r#"{"id":1,"endpoint":"meeting:getMeeting","data":{"meetingId":7}}"#, "1", 400, "data.meetingId: "),
     (r#"{"id":1,"endpoint":"meeting:getMeeting","data":{"meetingId":"a\u0000"}}"#, "1", 400, "data.meetingId: "),
     (r#"{"id":1,"endpoint":"meeting:getMeeting","data":{"meetingId":"no uuid"}}"#, "1", 404, ""),
-    (r#"{"id":1,"endpoint":"meeting:getMeeting","data":{}}"#, "1", 404, ""),
+    (r#"{"id":1,"endpoint":"meeting:getMeeting","data":{}}"#, "1", 400, "data.meetingId: expected an identifier"),
     (r#"{"id":1,"endpoint":"meeting:getMeeting","event":7}"#, "1", 400, "event"),
     (r#"{"id":1,"endpoint":"meeting:getMeeting","event":{"id":"a\nb"}}"#, "1", 400, "event.id: "),
     (r#"{"id":1,"endpoint":"meeting:getMeeting","event":{"date":"yesterday"}}"#, "1", 400, "event.date: "),

@@ -6,6 +6,7 @@
 //! | `namespaces` | all |
 //! | `max-concurrency` | a multiple of the database pool |
 //! | `migrate`, `auto-provision` | off |
+//! | `deprecated-events` | on |
 //! | `event-retention`, `retry-retention` | 24h |
 //! | those of [`Outside`] and of [`shared::config::Common`] | |
 
@@ -13,7 +14,7 @@ mod outside;
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum, builder::BoolishValueParser};
 use shared::config::{Common, duration};
 
 pub use outside::{InvitationUrl, Outside, PublicUrl, Secret, SmtpUrl, WebhookUrl};
@@ -47,12 +48,19 @@ pub struct Config {
     pub max_concurrency: Option<NonZeroUsize>,
     /// Bring the database's schema up to date at start
     #[arg(long, env = "CONVENE_MIGRATE", hide_env_values = true, action = ArgAction::Set,
-          num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+          num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
+          value_parser = BoolishValueParser::new())]
     pub migrate: bool,
     /// Make users known who are seen for the first time, from the claims of their token
     #[arg(long, env = "CONVENE_AUTO_PROVISION", hide_env_values = true, action = ArgAction::Set,
-          num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+          num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
+          value_parser = BoolishValueParser::new())]
     pub auto_provision: bool,
+    /// Send meetingUpdated and meetingDeleted, the events of the deprecated API, beside those of the current one
+    #[arg(long, env = "CONVENE_DEPRECATED_EVENTS", hide_env_values = true, action = ArgAction::Set,
+          num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true",
+          value_parser = BoolishValueParser::new())]
+    pub deprecated_events: bool,
     /// How long events are kept for clients that connect again
     #[arg(long, env = "CONVENE_EVENT_RETENTION", hide_env_values = true, default_value = "24h", value_parser = duration)]
     pub event_retention: Duration,

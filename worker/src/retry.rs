@@ -123,7 +123,7 @@ impl Once {
 }
 
 /// Digest of a request's data in a canonical form: white space and the order of keys do not count. Numbers count as
-/// their type and value as far as a double holds them, so `1` and `1.0` differ. Of a key given twice both count.
+/// their type and value, of what is no 64-bit integer as the nearest double, so `1` and `1.0` differ. Of a key given twice both count.
 fn digest(data: &[u8]) -> Result<[u8; 32], Error> {
     let mut canonical = Vec::with_capacity(data.len());
     if data.iter().any(|byte| !byte.is_ascii_whitespace()) {
@@ -271,6 +271,28 @@ mod tests {
             for b in &all[..i] {
                 assert_ne!(of(a), of(b), "{a} and {b}");
             }
+        }
+    }
+
+    #[test]
+    fn v6_two_doubles_are_two_requests_and_two_texts_of_one_are_one() {
+        for (one, other) in [
+            ("0.019607843831181526", "0.01960784383118153"),
+            ("12345678.910111213", "12345678.910111211"),
+            ("5e-324", "1e-323"),
+            ("1.0", "1.0000000000000002"),
+            ("0.0", "-0.0"),
+        ] {
+            assert_ne!(of(one), of(other), "{one} and {other}");
+        }
+        for (one, other) in [
+            ("0.019607843831181526", "0.01960784383118152618408203125"),
+            ("12345678.910111213", "1.2345678910111213e7"),
+            ("1.10", "1.1"),
+            ("1e1", "10.0"),
+            ("2.2250738585072011e-308", "2.225073858507201e-308"),
+        ] {
+            assert_eq!(of(one), of(other), "{one} and {other}");
         }
     }
 

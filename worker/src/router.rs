@@ -3,9 +3,9 @@
 use std::{collections::HashMap, sync::Arc};
 
 use futures::future::BoxFuture;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 use shared::{
-    api::{self, Endpoint},
+    api::{self, Endpoint, Request},
     internal::{InternalRequest, Session},
 };
 
@@ -116,9 +116,9 @@ impl<C: 'static> Route<C> {
 }
 
 /// Reads a client's `data`.
-fn parse<R: DeserializeOwned>(data: &[u8]) -> Result<R, Error> {
+fn parse<R: Request>(data: &[u8]) -> Result<R, Error> {
     let json = std::str::from_utf8(data).map_err(|_| Error::bad_request("data", "not UTF-8"))?;
-    Ok(api::from_json("data", json).map_err(api::Error::from)?)
+    Ok(api::read_request(json).map_err(api::Error::from)?)
 }
 
 /// Reads a request of a gateway's own. Gateways and workers of neighbouring versions understand each other, so this is

@@ -291,6 +291,10 @@ mod tests {
         assert_eq!(set.parts.worker.event_retention, Duration::from_secs(3600));
         assert!(set.parts.has_database);
         assert!(!serve(&["--migrate=false"]).parts.worker.migrate);
+        assert!(defaults.parts.worker.deprecated_events);
+        for off in ["off", "false", "0"] {
+            assert!(!serve(&[&format!("--deprecated-events={off}")]).parts.worker.deprecated_events, "{off}");
+        }
     }
 
     #[test]

@@ -157,10 +157,10 @@ impl Lines {
                 return Some(chunk);
             } else {
                 let number = self.number + 1;
-                match std::str::from_utf8(&self.unread[..length]) {
+                match read(&self.unread[..length]) {
                     Ok(line) if line.trim().is_empty() => (),
                     Ok(line) => chunk.lines.push((number, line.to_owned())),
-                    Err(_) => chunk.unreadable.push(LineError { line: number, message: "is not UTF-8".to_owned() }),
+                    Err(message) => chunk.unreadable.push(LineError { line: number, message: message.to_owned() }),
                 }
                 bytes += length;
                 self.consume(length, end.is_some());
@@ -176,6 +176,16 @@ impl Lines {
     fn consume(&mut self, length: usize, has_newline: bool) {
         self.unread.advance(length + usize::from(has_newline));
         self.number += u64::from(has_newline);
+    }
+}
+
+/// A line's text. Editors put a byte order mark before the first; of files that were put together others begin with one.
+fn read(line: &[u8]) -> Result<&str, &'static str> {
+    const UTF_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
+    match std::str::from_utf8(line) {
+        Ok(line) => Ok(line.strip_prefix('\u{feff}').unwrap_or(line)),
+        Err(_) if UTF_16.iter().any(|mark| line.starts_with(mark)) => Err("is UTF-16: write the file as UTF-8"),
+        Err(_) => Err("is not UTF-8"),
     }
 }
 
@@ -207,10 +217,13 @@ mod tests {
     #[test]
     fn lines_keep_their_numbers_however_the_body_arrives() {
         let body = b"a\n\nb\r\n\xff\nc";
-        for size in [1, 2, 3, 100] {
-            let (lines, bad) = cut(body, size);
-            assert_eq!(lines, [(1, "a".into()), (3, "b\r".into()), (5, "c".into())], "{size}");
-            assert_eq!(bad, [4], "{size}");
+        let marked = [b"\xef\xbb\xbf".as_slice(), body].concat();
+        for body in [body.as_slice(), &marked] {
+            for size in [1, 2, 3, 100] {
+                let (lines, bad) = cut(body, size);
+                assert_eq!(lines, [(1, "a".into()), (3, "b\r".into()), (5, "c".into())], "{size}");
+                assert_eq!(bad, [4], "{size}");
+            }
         }
     }
 
@@ -240,7 +253,7 @@ mod tests {
         ) {
             let mut expected = (Vec::new(), Vec::new());
             for (number, line) in (1..).zip(body.split(|byte| *byte == b'\n')) {
-                match std::str::from_utf8(line) {
+                match std::str::from_utf8(line).map(|line| line.strip_prefix('\u{feff}').unwrap_or(line)) {
                     Ok(line) if line.trim().is_empty() => {}
                     Ok(line) => expected.0.push((number, line.to_owned())),
                     Err(_) => expected.1.push(number),

@@ -10,14 +10,14 @@
 //! | `community` | [`CommunityLine`] | a network, members |
 //!
 //! A field that is `None` was left out and keeps its value; an object or list that is given replaces the whole. An unset
-//! timestamp keeps the value as well. `id` is always valid ([`is_identifier`]), and so is every other identifier of a
+//! timestamp keeps the value as well. A time zone is one that the zone data of this build knows. `id` is always valid ([`is_identifier`]), and so is every other identifier of a
 //! line; those that must name something are not empty.
 
 mod lines;
 
 use serde::Deserialize;
 
-use super::{InputError, from_json, is_identifier};
+use super::{InputError, from_json, is_identifier, model::MAX_IDENTIFIER_CHARS, timestamp::zone_named};
 
 pub use lines::{CommunityLine, GroupLine, Member, NetworkLine, PropLine, RoomLine, UserLine};
 
@@ -126,6 +126,17 @@ fn check_list<'a>(path: &str, ids: impl Iterator<Item = &'a String>, field: &str
     Ok(())
 }
 
+/// Empty: none.
+fn check_time_zone(name: Option<&str>) -> Result<(), InputError> {
+    match name.filter(|name| !name.is_empty()) {
+        Some(name) if zone_named(name).is_none() => {
+            let name: String = name.chars().take(MAX_IDENTIFIER_CHARS).collect();
+            Err(wrong("timeZone", format_args!("unknown time zone {name}: expected a name such as Europe/Berlin")))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Line {
     fn check(&self) -> Result<(), InputError> {
         let required = |path, id: &Option<String>| id.as_ref().map_or(Ok(()), |id| check(path, id));
@@ -134,7 +145,10 @@ impl Line {
         };
         match self {
             Self::Network(line) => check_reference("parentNetworkId", line.parent_network_id.as_ref()),
-            Self::User(line) => check_list("networkIds", line.network_ids.iter().flatten(), ""),
+            Self::User(line) => {
+                check_list("networkIds", line.network_ids.iter().flatten(), "")?;
+                check_time_zone(line.time_zone.as_deref())
+            }
             Self::Room(line) => {
                 required("networkId", &line.network_id)?;
                 check_reference("ownerId", line.owner_id.as_ref())?;
@@ -213,6 +227,7 @@ mod tests {
             (r#"{"kind":"prop","id":"a","roomId":"b+c"}"#, "roomId: "),
             (r#"{"kind":"group","id":"a","members":[{"role":"Admin"}]}"#, "members[0].userId: "),
             (r#"{"kind":"network","id":"a","parentNetworkId":" "}"#, "parentNetworkId: "),
+            (r#"{"kind":"user","id":"a","timeZone":"Mars/Olympus"}"#, "timeZone: unknown time zone Mars/Olympus: "),
             (r#"{"kind":"network","id":"a","defaults":[]}"#, "defaults: "),
             (r#"["kind"]"#, "expected an object"),
             ("kind=user", "not JSON"),
@@ -252,6 +267,29 @@ mod tests {
     ];
 
     proptest::proptest! {
+        #[test]
+        fn a_line_keeps_the_doubles_that_were_sent(bits: u64, more: u64) {
+            let [x, y] = [bits, more].map(f64::from_bits);
+            proptest::prop_assume!(x.is_finite() && y.is_finite());
+            let user = format!(
+                r#"{{"kind":"user","id":"a","userSettings":{{"navigation":{{"verticalSensitivity":{x:e},"horizontalSensitivity":{y:e}}}}}}}"#
+            );
+            let room = format!(
+                r#"{{"kind":"room","id":"a","thumbnail":{{"metadata":{{"geolocation":{{"latitude":{x:e},"longitude":{y:e}}}}}}}}}"#
+            );
+            let (user, room) = (Line::read(&user).expect("a line"), Line::read(&room).expect("a line"));
+            let Line::User(user) = user else { panic!("{user:?}") };
+            let Line::Room(room) = room else { panic!("{room:?}") };
+            let navigation = user.user_settings.expect("settings").navigation;
+            let place = room.thumbnail.expect("a picture").metadata.geolocation;
+            for (one, other) in [
+                (navigation.vertical_sensitivity, navigation.horizontal_sensitivity),
+                (place.latitude, place.longitude),
+            ] {
+                proptest::prop_assert_eq!((one.to_bits(), other.to_bits()), (x.to_bits(), y.to_bits()));
+            }
+        }
+
         #[test]
         fn a_line_that_is_read_names_only_what_can_be_named(
             which in 0..GOOD.len(),

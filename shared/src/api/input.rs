@@ -9,9 +9,12 @@
 //! | another type, a number beyond its type | an error that names the field by its path |
 //! | U+0000 in a string, half a surrogate pair, a number beyond a double, over [`MAX_DEPTH`] levels | an error, anywhere |
 //!
+//! What a request must hold beside that stands in tables of [`Need`]s, one for each namespace.
+//!
 //! So types stay plain: `#[derive(Deserialize)] #[serde(default, rename_all = "camelCase")]`, with `Option` where missing
 //! has to be told from given. What has passed can be parsed again by anything that reads JSON.
 
+mod needs;
 mod number;
 mod value;
 mod whole;
@@ -20,8 +23,10 @@ use std::fmt;
 
 use serde::de::{self, DeserializeOwned};
 
-use super::{Code, Error};
+use super::{Code, Error, Request};
 use value::{Path, Value};
+
+pub use needs::{Need, is_blank};
 
 /// Objects and lists in each other go so deep at most. Deeper ones would overflow the stack of some reader down the line.
 pub const MAX_DEPTH: usize = 64;
@@ -83,6 +88,17 @@ pub fn from_json<T: DeserializeOwned>(root: &'static str, json: &str) -> Result<
     };
     whole::check(json, &root)?;
     T::deserialize(Value { json, path: &root }).map_err(|error| error.at(&root))
+}
+
+/// Reads a client's `data`.
+///
+/// # Errors
+/// As [`from_json`], and names what the request needs and does not hold.
+pub fn read_request<R: Request>(json: &str) -> Result<R, InputError> {
+    const ROOT: &str = "data";
+    let request = from_json(ROOT, json)?;
+    R::NEEDS.iter().try_for_each(|need| need.check(ROOT, json))?;
+    Ok(request)
 }
 
 #[cfg(test)]

@@ -64,6 +64,23 @@ crate::endpoints! { "meeting":
     Read ListUserMeetingsInDateRange = "listUserMeetingsInDateRange" (DateRange) -> RoomMeetings;
 }
 
+crate::needs! {
+    CreateMeetingRequest: Ids "sourceIds", Text "subject", Ids "invitedUserIds";
+    UpdateMeetingRequest: Id "meetingId", TextIfGiven "subject";
+    MeetingId: Id "meetingId";
+    ListUserMeetingsRequest: Ids "sourceIds";
+    ListUserMeetingCountsRequest:;
+
+    TimeSlotsRequest:;
+    SetUserAvailabilityRequest:;
+    LocalDateRequest:;
+
+    CreateRequest: Text "meeting.subject", Id "meeting.roomId", Ids "meeting.invitedUserIds";
+    UpdateRequest: Id "meetingId", TextIfGiven "meeting.subject", IdIfGiven "meeting.roomId";
+    CheckPropRequest: Id "roomId";
+    DateRange:;
+}
+
 crate::events! { "meeting":
     /// A meeting came to be.
     OnMeetingCreated = "onMeetingCreated" (MeetingData);

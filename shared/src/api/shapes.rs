@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use super::{Endpoint, Event, meeting, resource, social, user};
+use super::{Endpoint, Event, Need, Request as _, meeting, resource, social, user};
 
 /// Describes types that are written in a way of their own.
 macro_rules! leaf {
@@ -34,12 +34,13 @@ pub(crate) use leaf;
 pub(crate) struct EndpointShape {
     name: &'static str,
     request: Value,
+    needs: &'static [Need],
     answer: Value,
 }
 
 impl EndpointShape {
     pub(crate) fn of<E: Endpoint<Request: JsonSchema, Answer: JsonSchema>>() -> Self {
-        Self { name: E::NAME, request: input::<E::Request>(), answer: output::<E::Answer>() }
+        Self { name: E::NAME, request: input::<E::Request>(), needs: E::Request::NEEDS, answer: output::<E::Answer>() }
     }
 }
 
@@ -222,6 +223,17 @@ fn every_request_is_of_the_shape_that_the_documents_show() {
         theirs.get_mut(*endpoint).expect("an endpoint of the documents")[*field] = json!(shape);
     }
     assert_same(&ours, &theirs);
+}
+
+#[test]
+fn what_a_request_needs_is_a_text_of_it() {
+    for EndpointShape { name, request, needs, .. } in endpoint_shapes() {
+        for need in needs {
+            let found = need.path().split('.').fold(&request, |shape, field| &shape[field]);
+            let expected = if let Need::Ids(_) = need { json!({"[]": "string"}) } else { json!("string") };
+            assert_eq!(*found, expected, "{name}: {need:?}");
+        }
+    }
 }
 
 #[test]

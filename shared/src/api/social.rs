@@ -51,6 +51,22 @@ crate::endpoints! { "social":
     Change DeclineSessionJoin = "declineSessionJoin" (SessionId) -> NoData;
 }
 
+crate::needs! {
+    CreateEventRequest: Text "event.title";
+    UpdateEventRequest: Id "eventId", TextIfGiven "event.title";
+    EventId: Id "eventId";
+    GetEventsRequest:;
+
+    CreateSessionRequest: Text "session.title";
+    UpdateSessionRequest: Id "session.id", TextIfGiven "session.title";
+    SessionId: Id "sessionId";
+    GetPropSessionsRequest: Id "roomId";
+
+    InviteUsersToSessionRequest: Id "sessionId";
+    DeleteUserSessionInvitationsRequest: Id "sessionId", Ids "usersToInvite";
+    JoinSessionRequest: Id "sessionId";
+}
+
 crate::events! { "social":
     /// A session came to be or changed, or who takes part in it.
     SessionUpdated = "sessionUpdated" (SessionData);

@@ -14,6 +14,10 @@ crate::endpoints! {
     Read TestVersionNotSupported = "testVersionNotSupported" (NoFields) -> NoData;
 }
 
+crate::needs! {
+    NoFields:;
+}
+
 crate::events! {
     /// The first frame of an accepted socket; its frame carries `lastEventId` beside `data`.
     UserInfoEvent = "user_info" (UserInfo);

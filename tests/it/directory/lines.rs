@@ -4,6 +4,7 @@ use harness::Stack;
 use serde_json::{Value, json};
 
 use super::{apply, user_info};
+use crate::meeting::with;
 
 /// Numbers of the lines that were refused, with the field that each message begins with.
 fn fields(errors: Vec<(u64, String)>) -> Vec<(u64, String)> {
@@ -63,6 +64,10 @@ async fn a_line_that_names_something_unknown_is_bad() {
     for (line, field) in [
         (json!({"kind": "network", "id": "sub", "parentNetworkId": "nowhere"}), "parentNetworkId"),
         (json!({"kind": "user", "id": "new", "networkIds": ["demo", "nowhere"]}), "networkIds[1]"),
+        (json!({"kind": "user", "id": "bob", "timeZone": "Mars/Olympus"}), "timeZone"),
+        (json!({"kind": "user", "id": "bob", "timeZone": " Europe/Berlin"}), "timeZone"),
+        (json!({"kind": "user", "id": "bob", "timeZone": "+02:00"}), "timeZone"),
+        (json!({"kind": "user", "id": "new", "networkIds": ["demo"], "timeZone": "Etc/Unknown"}), "timeZone"),
         (json!({"kind": "room", "id": "new"}), "networkId"),
         (json!({"kind": "room", "id": "new", "networkId": "nowhere"}), "networkId"),
         (json!({"kind": "room", "id": "lobby", "networkId": "other"}), "networkId"),
@@ -159,6 +164,139 @@ async fn a_proven_address_belongs_to_one_user_of_a_network() {
     assert!(user_info(&stack, "u2", "demo").await.is_none(), "nothing of a bad line is applied");
     assert!(user_info(&stack, "u4", "demo").await.is_none());
     assert!(user_info(&stack, "u4", "other").await.is_some());
+}
+
+/// E-mail, whether it is proven, and what others of `demo` find the user by.
+async fn proven(stack: &Stack, user: &str) -> (String, bool, Option<String>) {
+    sqlx::query_as(
+        "SELECT u.email, u.email_verified, m.verified_email
+         FROM users u JOIN members m ON m.user_id = u.id AND m.network_id = 'demo' WHERE u.id = $1",
+    )
+    .bind(user)
+    .fetch_one(&mut stack.database().await)
+    .await
+    .expect("a user of demo")
+}
+
+#[tokio::test]
+async fn a_changed_e_mail_is_unproven_until_a_line_says_otherwise() {
+    let stack = Stack::builder().start().await;
+    let bob = "bob@example.org";
+    for (changes, email, is_verified) in [
+        (json!({"firstName": "Bob"}), bob, Some(bob)),
+        // The same in other letters.
+        (json!({"email": "Bob@Example.ORG"}), "Bob@Example.ORG", Some(bob)),
+        (json!({"email": " bob@example.org "}), " bob@example.org ", Some(bob)),
+        (json!({"email": "new@example.org"}), "new@example.org", None),
+        (json!({"email": "new@example.org"}), "new@example.org", None),
+        (json!({"emailVerified": true}), "new@example.org", Some("new@example.org")),
+        (json!({"email": "NEW@example.org"}), "NEW@example.org", Some("new@example.org")),
+        (json!({"email": "third@example.org", "emailVerified": true}), "third@example.org", Some("third@example.org")),
+        // What nobody has proven, another may have.
+        (json!({"email": "carol@example.org"}), "carol@example.org", None),
+        (json!({"email": "third@example.org"}), "third@example.org", None),
+        (json!({"emailVerified": true}), "third@example.org", Some("third@example.org")),
+        (json!({"email": ""}), "", None),
+        (json!({"email": "third@example.org"}), "third@example.org", None),
+        // Nothing is proven in advance.
+        (json!({"email": "", "emailVerified": true}), "", None),
+        (json!({"email": "third@example.org"}), "third@example.org", None),
+        (json!({"email": "third@example.org", "emailVerified": true}), "third@example.org", Some("third@example.org")),
+        (json!({"email": "third@example.org", "emailVerified": null}), "third@example.org", Some("third@example.org")),
+        (json!({"email": "third@example.org", "emailVerified": false}), "third@example.org", None),
+    ] {
+        let line = with(json!({"kind": "user", "id": "bob"}), changes);
+        stack.import_all(std::slice::from_ref(&line)).await;
+        let (now, flag, found_by) = proven(&stack, "bob").await;
+        assert_eq!((now.as_str(), found_by.as_deref()), (email, is_verified), "{line}");
+        let info = user_info(&stack, "bob", "demo").await.expect("let in");
+        let said = [&info["user"]["email"], &info["user"]["emailVerified"]];
+        assert_eq!(said, [&json!(email), &json!(flag)], "{line}");
+        assert_eq!(flag && !email.is_empty(), is_verified.is_some(), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_user_who_returns_with_another_e_mail_has_not_proven_it() {
+    let stack = Stack::builder().start().await;
+    stack
+        .import_all(&[
+            json!({"kind": "user", "id": "bob", "deleted": true}),
+            json!({"kind": "user", "id": "carol", "deleted": true}),
+            json!({"kind": "user", "id": "carol"}),
+            json!({"kind": "user", "id": "bob", "email": "new@example.org"}),
+        ])
+        .await;
+    assert_eq!(proven(&stack, "bob").await, ("new@example.org".to_owned(), false, None));
+    assert_eq!(proven(&stack, "carol").await.2.as_deref(), Some("carol@example.org"), "as she was before");
+}
+
+#[tokio::test]
+async fn a_stored_time_zone_that_nobody_knows_counts_as_none() {
+    let stack = Stack::builder().start().await;
+    // As the release before took it, or as older zone data knew it.
+    sqlx::raw_sql("UPDATE users SET time_zone = 'Mars/Olympus' WHERE id = 'dave'")
+        .execute(&mut stack.database().await)
+        .await
+        .expect("dave");
+    let mut dave = stack.client(0, "dave").await;
+    let day = dave.ask("meeting:getUserAvailabilityForDay", json!({"localDate": "2030-01-01T12:00:00Z"})).await;
+    let dates = json!([{"startDate": "2030-01-01T00:00:00Z", "endDate": "2030-01-02T00:00:00Z"}]);
+    assert_eq!(day["availability"]["dates"], dates, "UTC");
+    let session = json!({"session": {"title": "Yoga", "roomId": "lobby", "startDate": "2030-01-01T12:00:00Z",
+        "duration": 60, "isRecurring": true}});
+    dave.ask("social:createSession", session).await;
+    stack.import_all(&[json!({"kind": "user", "id": "dave", "lastName": "D"})]).await;
+    for (zone, is_known) in [("", true), ("europe/berlin", true), ("Asia/Calcutta", true), ("Mars/Olympus", false)] {
+        let (applied, errors) = apply(&stack, &[json!({"kind": "user", "id": "dave", "timeZone": zone})]).await;
+        assert_eq!((applied, errors.is_empty()), (u64::from(is_known), is_known), "{zone}: {errors:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_editor_puts_around_lines_is_no_part_of_them() {
+    let stack = Stack::builder().start().await;
+    let apply = async |body: &str| {
+        let (status, answer) = stack.admin(reqwest::Method::POST, "/admin/directory", body.to_owned()).await;
+        assert_eq!(status, 200, "{answer}");
+        let errors = answer["errors"].as_array().expect("a list").iter();
+        let errors: Vec<u64> = errors.map(|error| error["line"].as_u64().expect("a number")).collect();
+        (answer["applied"].as_u64().expect("a count"), errors)
+    };
+    let (one, two) =
+        (r#"{"kind":"user","id":"bob"}"#, "{\"kind\":\"user\",\"id\":\"carol\",\"firstName\":\"\u{feff}C\"}");
+    let bom = "\u{feff}";
+    for (body, applied, bad) in [
+        (format!("{bom}{one}\n{two}"), 2, vec![]),
+        (format!("{bom}{one}\r\n{two}\r\n"), 2, vec![]),
+        (format!("{bom}\r\n\r\n \t\r\n{one}\n\n"), 1, vec![]),
+        (bom.to_owned(), 0, vec![]),
+        // Two files one after the other.
+        (format!("{bom}{one}\n{bom}{two}\n{bom}"), 2, vec![]),
+        // Anywhere else it is a character like any other, of a string or of nothing.
+        (format!("{one}{bom}\n{two}\n"), 1, vec![1]),
+        (format!(" {bom}{one}\n{bom}{bom}{two}\n"), 0, vec![1, 2]),
+        // A line ends with LF.
+        (format!("{one}\r{two}"), 0, vec![1]),
+    ] {
+        assert_eq!(apply(&body).await, (applied, bad), "{body:?}");
+    }
+    let info = user_info(&stack, "carol", "demo").await.expect("let in");
+    assert_eq!(info["user"]["firstName"], "\u{feff}C", "kept in a string");
+}
+
+#[tokio::test]
+async fn a_file_in_utf_16_is_refused_and_told_what_it_is() {
+    let stack = Stack::builder().start().await;
+    let text: Vec<u16> = "\u{feff}{\"kind\":\"user\",\"id\":\"bob\"}\r\n".encode_utf16().collect();
+    let little: Vec<u8> = text.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+    let big: Vec<u8> = text.iter().flat_map(|unit| unit.to_be_bytes()).collect();
+    for body in [little, big] {
+        let (status, answer) = stack.admin(reqwest::Method::POST, "/admin/directory", body).await;
+        assert_eq!((status, &answer["applied"]), (200, &json!(0)), "{answer}");
+        let first = json!({"line": 1, "message": "is UTF-16: write the file as UTF-8"});
+        assert_eq!(answer["errors"][0], first, "{answer}");
+    }
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The documents' own shapes of all requests.
-fn shapes() -> Value {
+pub(crate) fn shapes() -> Value {
     serde_json::from_str(include_str!("../../../shared/fixtures/shapes.json")).expect("JSON")
 }
 
@@ -22,7 +22,7 @@ fn shapes() -> Value {
 const KEPT: [&str; 4] = ["subject", "title", "description", "previewResourceId"];
 
 /// A good request of that shape. `good` has the values of fields by name.
-fn request(shape: &Value, good: &Value) -> Value {
+pub(crate) fn request(shape: &Value, good: &Value) -> Value {
     match shape {
         Value::Object(fields) if fields.contains_key("[]") => json!([request(&fields["[]"], good)]),
         Value::Object(fields) if fields.contains_key("$map") => json!({"key": "value"}),

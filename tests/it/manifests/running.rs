@@ -119,7 +119,7 @@ async fn the_pods_of_every_overlay_serve_a_client_from_an_empty_database_on() {
         let mut client = connect.open().await.expect("alice is let in");
         client.event("user_info").await;
         for endpoint in ["meeting:getMeeting", "social:getEvent"] {
-            let answer = client.call(endpoint, json!({})).await;
+            let answer = client.call(endpoint, json!({"meetingId": "none", "eventId": "none"})).await;
             assert_eq!(answer["error"]["code"], 404, "{name}: somebody serves it: {answer}");
         }
         let meeting = json!({"sourceType": "prop", "sourceIds": ["lobby", "table"], "subject": "Plans",

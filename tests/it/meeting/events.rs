@@ -176,3 +176,73 @@ async fn m5_a_meeting_that_has_ended_is_not_answered_any_more() {
     people.bob.ask("meeting:updateMeeting", future).await;
     people.bob.ask("meeting:deleteMeeting", named(&meeting)).await;
 }
+
+/// How often each event stands in the log of `demo`, and what waits to be moved there.
+async fn logged(stack: &Stack) -> Vec<(String, i64)> {
+    sqlx::query_as(
+        "SELECT name, count(*) FROM (SELECT name FROM event_log WHERE network_id = 'demo'
+             UNION ALL SELECT name FROM outbox WHERE network_id = 'demo') AS all_of_them
+         GROUP BY name ORDER BY name",
+    )
+    .fetch_all(&mut stack.database().await)
+    .await
+    .expect("the events")
+}
+
+#[tokio::test]
+async fn m11_without_deprecated_events_the_twin_costs_nothing() {
+    let stack = Stack::builder().worker_arg("--deprecated-events=off").start().await;
+    let mut people = People::of(&stack).await;
+    // Nothing but the deprecated twin shows people's names. Whatever looks them up waits for this lock, and fails.
+    let mut database = stack.database().await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE").execute(&mut database).await.expect("the lock");
+    for place in [json!({}), json!({"sourceType": "prop", "sourceIds": ["lobby", "table"]})] {
+        let meeting = create(&mut people.bob, with(in_the_lobby(&["carol", "dave"]), place)).await;
+        let change = with(named(&meeting), json!({"subject": "Other plans"}));
+        let changed = people.bob.ask("meeting:updateMeeting", change.clone()).await;
+        assert_eq!(people.bob.ask("meeting:updateMeeting", change).await, changed, "nothing new");
+        people.carol.ask("meeting:acceptMeetingRequest", named(&meeting)).await;
+        people.dave.ask("meeting:declineMeetingRequest", named(&meeting)).await;
+        people.bob.ask("meeting:delete", named(&meeting)).await;
+        for client in [&mut people.bob, &mut people.carol, &mut people.dave] {
+            let told = client.event("meeting:onMeetingCreated").await;
+            assert_eq!(told["data"]["meeting"], meeting);
+            for _ in 0..3 {
+                let told = client.event("meeting:onMeetingUpdated").await;
+                assert_eq!(told["data"], changed);
+            }
+            assert_eq!(client.event("meeting:onMeetingDeleted").await["data"], named(&meeting));
+        }
+    }
+    sqlx::raw_sql("ROLLBACK").execute(&mut database).await.expect("the end of the lock");
+    let expected = [("meeting:onMeetingCreated", 2), ("meeting:onMeetingDeleted", 2), ("meeting:onMeetingUpdated", 6)];
+    assert_eq!(logged(&stack).await, expected.map(|(name, count)| (name.to_owned(), count)));
+}
+
+#[tokio::test]
+async fn m11_without_deprecated_events_their_endpoints_answer_as_before() {
+    let stack = Stack::builder().worker_arg("--deprecated-events=false").start().await;
+    let mut people = People::of(&stack).await;
+    let new = json!({"subject": "Plans", "roomId": "lobby", "propId": "table", "invitedUserIds": ["carol", "dave"],
+        "startDate": "2030-01-01T10:00:00Z", "endDate": "2030-01-01T11:00:00Z"});
+    let meeting = people.bob.ask("meeting:create", json!({"meeting": new})).await["meeting"].take();
+    assert_eq!((&meeting["prop"]["title"], &meeting["organizer"]["id"]), (&json!("Round table"), &json!("bob")));
+    let id = json!({"meetingId": meeting["id"]});
+    let changed = people.bob.ask("meeting:update", with(id.clone(), json!({"meeting": {"propId": ""}}))).await;
+    assert_eq!(changed["meeting"]["room"]["title"], "Lobby");
+    assert_eq!(people.carol.ask("meeting:get", id.clone()).await, changed);
+    let range = json!({"startDate": "2030-01-01T00:00:00Z", "endDate": "2030-01-02T00:00:00Z"});
+    let listed = people.carol.ask("meeting:listUserMeetingsInDateRange", range).await;
+    assert_eq!(listed, json!({"meetings": [changed["meeting"]]}));
+    // One who leaves is told of, too.
+    stack.import_all(&[json!({"kind": "user", "id": "dave", "deleted": true})]).await;
+    people.bob.ask("meeting:delete", id.clone()).await;
+    let created = people.carol.event("meeting:onMeetingCreated").await;
+    assert_eq!(created["data"]["meeting"]["participantIds"], json!(["bob", "carol", "dave"]));
+    people.carol.event("meeting:onMeetingUpdated").await;
+    let left = people.carol.event("meeting:onMeetingUpdated").await;
+    assert_eq!(left["data"]["meeting"]["participantIds"], json!(["bob", "carol"]));
+    people.carol.event("meeting:onMeetingDeleted").await;
+    let expected = [("meeting:onMeetingCreated", 1), ("meeting:onMeetingDeleted", 1), ("meeting:onMeetingUpdated", 2)];
+    assert_eq!(logged(&stack).await, expected.map(|(name, count)| (name.to_owned(), count)));
+}

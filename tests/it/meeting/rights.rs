@@ -131,7 +131,7 @@ async fn a_meeting_that_cannot_exist_is_one_that_does_not() {
         "delete",
     ];
     for endpoint in endpoints {
-        for id in ["", "lobby", "0190b6f0-7a3c-7c1e-8000-000000000000", "0190B6F0-7A3C-7C1E-8000-000000000000"] {
+        for id in [" ", "lobby", "0190b6f0-7a3c-7c1e-8000-000000000000", "0190B6F0-7A3C-7C1E-8000-000000000000"] {
             let answer = refused(&mut alice, &format!("meeting:{endpoint}"), json!({"meetingId": id})).await;
             assert_eq!(answer, (404, "meeting not found".to_owned()), "{endpoint} {id}");
         }

@@ -66,7 +66,7 @@ async fn getting_the_sessions_of_a_prop_needs_the_room() {
     stack.import_all(&[json!({"kind": "room", "id": "vault", "networkId": "demo", "ownerId": "alice"})]).await;
     let mut dave = stack.client(0, "dave").await;
     for (room, prop, expected) in
-        [("attic", "table", 802), ("vault", "table", 803), ("lobby", "screen", 404), ("lobby", "", 0), ("", "", 802)]
+        [("attic", "table", 802), ("vault", "table", 803), ("lobby", "screen", 404), ("lobby", "", 0), ("", "", 400)]
     {
         let request = json!({"roomId": room, "propId": prop});
         assert_eq!(super::code(&mut dave, "social:getPropSessions", request).await, expected, "{room} {prop}");

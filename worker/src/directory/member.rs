@@ -32,6 +32,11 @@ pub(crate) fn verified_email(email: &str, is_verified: bool) -> Option<String> {
     (is_verified && !email.trim().is_empty()).then(|| folded_email(email))
 }
 
+/// Whether two texts are one e-mail address: see [`folded_email`].
+pub(crate) fn is_same_email(one: &str, other: &str) -> bool {
+    folded_email(one) == folded_email(other)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,5 +70,23 @@ mod tests {
         assert_eq!(verified_email("elise@Münch.example", true).as_deref(), Some("elise@xn--mnch-0ra.example"));
         assert_eq!(verified_email("elise@example.org", false), None);
         assert_eq!(verified_email(" ", true), None);
+    }
+
+    #[test]
+    fn the_same_address_in_other_letters_is_the_same() {
+        for (one, other) in [
+            ("Élise@Example.ORG ", "élise@example.org"),
+            ("x@münchen.example", "X@xn--mnchen-3ya.example"),
+            ("", " "),
+            ("Nobody", " nobody"),
+            ("a", "a"),
+        ] {
+            assert!(is_same_email(one, other) && is_same_email(other, one), "{one:?} {other:?}");
+        }
+        for (one, other) in
+            [("a@example.org", "b@example.org"), ("a@example.org", "a@example.com"), ("a@example.org", "")]
+        {
+            assert!(!is_same_email(one, other) && !is_same_email(other, one), "{one:?} {other:?}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         apply::{Upsert, Work},
         json,
         leaving::{self, Leaver},
-        member::{Member, is_manager, verified_email},
+        member::{Member, is_manager, is_same_email, verified_email},
         networks, rows,
     },
     error::Error,
@@ -75,12 +75,16 @@ impl Upsert for UserLine {
     }
 
     async fn write(work: &mut Work, lines: &[&Self]) -> Result<(), Error> {
-        let columns = lines.iter().map(|line| Columns::of(line)).collect::<Result<Vec<_>, _>>()?;
-        let columns = rows(&columns)?;
         sqlx::query("INSERT INTO users (id) SELECT id FROM unnest($1::text[]) id ORDER BY id ON CONFLICT DO NOTHING")
             .bind(lines.iter().map(|line| line.id.as_str()).collect::<Vec<_>>())
             .execute(work.connection())
             .await?;
+        let before = emails(work, lines).await?;
+        let columns = lines
+            .iter()
+            .map(|line| Columns::of(line, email_verified(line, before.get(&line.id).map_or("", String::as_str))))
+            .collect::<Result<Vec<_>, _>>()?;
+        let columns = rows(&columns)?;
         let users: Vec<Profile> =
             sqlx::query_as(include_str!("users.sql")).bind(&columns).fetch_all(work.connection()).await?;
         let members = members(&users)?;
@@ -177,6 +181,29 @@ struct Proven {
     email_verified: bool,
 }
 
+/// What a line says of whether the user's e-mail is proven; `None`: as it was. Nobody has proven an address that comes
+/// without a word of it.
+fn email_verified(line: &UserLine, before: &str) -> Option<bool> {
+    let is_another = line.email.as_ref().is_some_and(|email| !is_same_email(email, before));
+    line.email_verified.or(is_another.then_some(false))
+}
+
+/// The e-mails, before they are written, of users whose lines give one and do not say whether it is proven.
+async fn emails(work: &mut Work, lines: &[&UserLine]) -> Result<HashMap<String, String>, Error> {
+    let in_question = lines.iter().filter(|line| line.email.is_some() && line.email_verified.is_none());
+    let ids: Vec<&str> = in_question.map(|line| line.id.as_str()).collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    // Locked: a user whom his token has just made known has a row that no check has seen.
+    let emails: Vec<(String, String)> =
+        sqlx::query_as("SELECT id, email FROM users WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE")
+            .bind(ids)
+            .fetch_all(work.connection())
+            .await?;
+    Ok(emails.into_iter().collect())
+}
+
 /// What a line makes of a user that others of his networks must not have as well.
 #[derive(Debug)]
 struct Claims<'a> {
@@ -189,8 +216,10 @@ type Address = (String, String);
 
 impl<'a> Claims<'a> {
     fn of(line: &'a UserLine, before: Option<&'a Proven>) -> Self {
-        let email = line.email.as_deref().or(before.map(|before| before.email.as_str())).unwrap_or_default();
-        let is_verified = line.email_verified.or(before.map(|before| before.email_verified)).unwrap_or_default();
+        let email_before = before.map_or("", |before| before.email.as_str());
+        let email = line.email.as_deref().unwrap_or(email_before);
+        let is_verified =
+            email_verified(line, email_before).or(before.map(|before| before.email_verified)).unwrap_or_default();
         let networks = line.network_ids.as_ref().or(before.map(|before| &before.network_ids));
         Self {
             networks: networks.into_iter().flatten().map(String::as_str).collect(),
@@ -256,7 +285,7 @@ fn members(users: &[Profile]) -> Result<Vec<Member<'_>>, Error> {
     Ok(members)
 }
 
-/// The columns that a line gives.
+/// The columns that a line gives, or that follow from it.
 #[derive(Debug, Serialize)]
 struct Columns<'a> {
     id: &'a str,
@@ -296,7 +325,7 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    fn of(line: &'a UserLine) -> Result<Self, Error> {
+    fn of(line: &'a UserLine, email_verified: Option<bool>) -> Result<Self, Error> {
         let avatar_3d = match &line.avatar_3d {
             Some(avatar) if Avatar3D::is_empty(avatar) => Some(String::new()),
             avatar => json(avatar.as_ref())?,
@@ -326,7 +355,7 @@ impl<'a> Columns<'a> {
             new_notifications_count: line.new_notifications_count,
             ideal_match_count: line.ideal_match_count,
             email: line.email.as_deref(),
-            email_verified: line.email_verified,
+            email_verified,
             phone_number: line.phone_number.as_deref(),
             facebook: line.facebook.as_deref(),
             time_zone: line.time_zone.as_deref(),

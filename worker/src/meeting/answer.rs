@@ -9,7 +9,7 @@ use sqlx::FromRow;
 use crate::{
     context::Change,
     error::Error,
-    meeting::{lock, meeting_id, push},
+    meeting::{details::Reads, lock, meeting_id, push},
 };
 
 /// Sets the caller's status in a meeting that has not ended.
@@ -52,7 +52,8 @@ pub(crate) async fn answer(
     // When this fails, nothing of the above has happened.
     answered.check()?;
     if answered.is_change {
-        push::updated(change, id).await?;
+        let reads = Reads::of_events(change);
+        push::updated(change, id, reads).await?;
     }
     Ok(NoData)
 }

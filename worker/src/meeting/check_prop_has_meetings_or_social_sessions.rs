@@ -5,9 +5,6 @@ use shared::api::meeting::deprecated::{CheckPropRequest, HasMeetingsOrSocialSess
 use crate::{context::Read, error::Error};
 
 pub(crate) async fn handle(read: &mut Read, request: CheckPropRequest) -> Result<HasMeetingsOrSocialSessions, Error> {
-    if request.room_id.is_empty() {
-        return Err(Error::bad_request("data.roomId", "expected a room"));
-    }
     let network = read.session().network.clone();
     // Two ways to name a prop, because `IS NOT DISTINCT FROM` is found by no index.
     let has_meetings_or_social_sessions: bool = sqlx::query_scalar(

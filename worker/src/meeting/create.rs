@@ -7,6 +7,7 @@ use crate::{
     error::Error,
     meeting::{
         create_meeting::{create, named},
+        details::Reads,
         row::{Content, Time},
         source::Source,
     },
@@ -23,7 +24,7 @@ pub(crate) async fn handle(change: &mut Change, request: CreateRequest) -> Resul
     }
     .checked("data.meeting")?;
     let named = named("data.meeting", &change.session().user, &source, new.invited_user_ids)?;
-    let (_, details) = create(change, source, content, &named).await?;
+    let (_, details) = create(change, source, content, &named, Reads::Deprecated).await?;
     let details = details.ok_or_else(|| Error::internal("a meeting in a room has no details"))?;
     Ok(RoomMeetingData { meeting: details.room_meeting()? })
 }

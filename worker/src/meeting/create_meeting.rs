@@ -14,7 +14,7 @@ use crate::{
     context::Change,
     error::Error,
     meeting::{
-        details::Details,
+        details::{Details, Reads},
         limits::MAX_INVITED,
         place, push,
         row::{Content, Row, Time},
@@ -32,12 +32,13 @@ pub(crate) async fn handle(change: &mut Change, request: CreateMeetingRequest) -
     }
     .checked("data")?;
     let named = named("data", &change.session().user, &source, request.invited_user_ids)?;
-    let (meeting, _) = create(change, source, content, &named).await?;
+    let reads = Reads::of_events(change);
+    let (meeting, _) = create(change, source, content, &named, reads).await?;
     Ok(MeetingData { meeting })
 }
 
-/// Creates a meeting with those that are `named`, and tells of it. With it come its details, when the deprecated endpoints
-/// show it (M10).
+/// Creates a meeting with those that are `named`, and tells of it. With it come its details, when they are to be read and the
+/// deprecated endpoints show it (M10).
 ///
 /// # Errors
 /// 802, 803, 404 of the place, 404 of whom is named, 400 when the group is too large.
@@ -46,6 +47,7 @@ pub(crate) async fn create(
     source: Source,
     content: Content,
     named: &[String],
+    reads: Reads,
 ) -> Result<(Meeting, Option<Details>), Error> {
     let session = change.session().clone();
     let id = Uuid::now_v7();
@@ -75,8 +77,10 @@ pub(crate) async fn create(
         .await?;
     let (created_at, participant_ids) = outcome.created(&source)?;
     let details = match source.place() {
-        Some(_) => Some(Details::of(change.connection(), &session.network, id).await?),
-        None => None,
+        Some(_) if reads == Reads::Deprecated => {
+            Some(Details::of(change.connection(), &session.network, id, reads).await?)
+        }
+        _ => None,
     };
     let network_id = session.network;
     let organizer_id = session.user;

@@ -8,16 +8,38 @@ use shared::api::{
         deprecated::{InvitedUser, MeetingProp, MeetingRoom, RoomMeeting},
     },
 };
-use sqlx::{FromRow, PgConnection, types::Json};
+use sqlx::{FromRow, PgConnection, postgres::PgRow, types::Json};
 use uuid::Uuid;
 
-use crate::{error::Error, meeting::row::Row};
+use crate::{context::Change, error::Error, meeting::row::Row};
 
-/// A row of `details.sql`.
-#[derive(Clone, Debug, FromRow)]
+/// A meeting, with what only the deprecated endpoints and events show of it where that was asked for.
+#[derive(Clone, Debug)]
 pub(crate) struct Details {
-    #[sqlx(flatten)]
     pub(crate) row: Row,
+    /// `None`: it was not asked for.
+    view: Option<View>,
+}
+
+/// What is read of a meeting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reads {
+    /// What the current endpoints and events show. Costs neither the pictures nor the names of the other.
+    Current,
+    /// What the deprecated ones show as well: a row of `details.sql`.
+    Deprecated,
+}
+
+impl Reads {
+    /// What the events of a change show: the deprecated ones only where they are sent.
+    pub(crate) fn of_events<C>(change: &Change<C>) -> Self {
+        if change.context().config.deprecated_events { Self::Deprecated } else { Self::Current }
+    }
+}
+
+/// What `details.sql` adds to a meeting's row.
+#[derive(Clone, Debug, FromRow)]
+struct View {
     updated_at: DateTime<Utc>,
     room_title: Option<String>,
     /// JSON: resource.
@@ -27,14 +49,44 @@ pub(crate) struct Details {
     people: Option<Json<Vec<InvitedUser>>>,
 }
 
+impl FromRow<'_, PgRow> for Details {
+    /// Of a row of `details.sql`.
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self { row: Row::from_row(row)?, view: Some(View::from_row(row)?) })
+    }
+}
+
+impl From<Row> for Details {
+    fn from(row: Row) -> Self {
+        Self { row, view: None }
+    }
+}
+
+/// The statement that reads meetings of some names, without and with what deprecated endpoints show.
+macro_rules! meetings {
+    ($which:literal) => {
+        [concat!("SELECT d.* FROM meeting_details d ", $which), concat!(include_str!("details.sql"), $which)]
+    };
+}
+
 impl Details {
     /// A meeting that is there, in a statement of its own: after a change it sees what was changed.
     ///
     /// # Errors
     /// The database's.
-    pub(crate) async fn of(connection: &mut PgConnection, network: &str, id: Uuid) -> Result<Self, Error> {
-        let sql = concat!(include_str!("details.sql"), "WHERE d.network_id = $1 AND d.id = $2");
-        Ok(sqlx::query_as(sql).bind(network).bind(id).fetch_one(connection).await?)
+    pub(crate) async fn of(
+        connection: &mut PgConnection,
+        network: &str,
+        id: Uuid,
+        reads: Reads,
+    ) -> Result<Self, Error> {
+        let [current, deprecated] = meetings!("WHERE d.network_id = $1 AND d.id = $2");
+        Ok(match reads {
+            Reads::Current => {
+                sqlx::query_as::<_, Row>(current).bind(network).bind(id).fetch_one(connection).await?.into()
+            }
+            Reads::Deprecated => sqlx::query_as(deprecated).bind(network).bind(id).fetch_one(connection).await?,
+        })
     }
 
     /// Those of some meetings that are there, in order; at each index one's network and id.
@@ -45,14 +97,20 @@ impl Details {
         connection: &mut PgConnection,
         networks: &[&str],
         ids: &[Uuid],
+        reads: Reads,
     ) -> Result<Vec<Self>, Error> {
-        let sql = concat!(
-            include_str!("details.sql"),
+        let [current, deprecated] = meetings!(
             "JOIN unnest($1::text[], $2::uuid[]) WITH ORDINALITY AS wanted (network_id, id, place)
                  ON wanted.network_id = d.network_id AND wanted.id = d.id
              ORDER BY wanted.place"
         );
-        Ok(sqlx::query_as(sql).bind(networks).bind(ids).fetch_all(connection).await?)
+        Ok(match reads {
+            Reads::Current => {
+                let rows: Vec<Row> = sqlx::query_as(current).bind(networks).bind(ids).fetch_all(connection).await?;
+                rows.into_iter().map(Self::from).collect()
+            }
+            Reads::Deprecated => sqlx::query_as(deprecated).bind(networks).bind(ids).fetch_all(connection).await?,
+        })
     }
 
     /// As the current endpoints show it.
@@ -64,11 +122,12 @@ impl Details {
     ///
     /// # Errors
     /// 404 when they do not (M10), 413 when it is larger than any answer, 500 when the row is none that this program
-    /// writes.
+    /// writes, or was read as [`Reads::Current`].
     pub(crate) fn room_meeting(&self) -> Result<RoomMeeting, Error> {
         let Row { id, organizer_id, source, created_at, is_valid, content, .. } = &self.row;
         let (room, prop) = source.place().ok_or_else(|| Error::not_found("meeting"))?;
-        let Some(Json(mut people)) = self.people.clone() else {
+        let view = self.view.as_ref().ok_or_else(|| Error::internal("what deprecated endpoints show was not read"))?;
+        let Some(Json(mut people)) = view.people.clone() else {
             return Err(Error::too_large(
                 "who takes part is too large to be shown: meeting:getMeeting names them only",
             ));
@@ -81,7 +140,7 @@ impl Details {
         Ok(RoomMeeting {
             id: id.to_string(),
             created: (*created_at).into(),
-            updated: self.updated_at.into(),
+            updated: view.updated_at.into(),
             start_date: content.time.starts_at.into(),
             end_date: content.time.ends_at.into(),
             subject: content.subject.clone(),
@@ -91,12 +150,12 @@ impl Details {
             is_valid: *is_valid,
             room: MeetingRoom {
                 id: room.to_owned(),
-                title: self.room_title.clone().unwrap_or_default(),
-                thumbnail: thumbnail(self.room_thumbnail.as_deref().unwrap_or_default())?,
+                title: view.room_title.clone().unwrap_or_default(),
+                thumbnail: thumbnail(view.room_thumbnail.as_deref().unwrap_or_default())?,
             },
             prop: MeetingProp {
                 id: prop.unwrap_or_default().to_owned(),
-                title: self.prop_title.clone().unwrap_or_default(),
+                title: view.prop_title.clone().unwrap_or_default(),
             },
             organizer,
             invited_users: people,

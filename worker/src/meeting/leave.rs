@@ -7,7 +7,11 @@ use crate::{
     context::Change,
     directory::leaving::Leaver,
     error::Error,
-    meeting::{details::Details, push, source::Source},
+    meeting::{
+        details::{Details, Reads},
+        push,
+        source::Source,
+    },
 };
 
 /// So many places in meetings are given up by one statement.
@@ -152,7 +156,8 @@ async fn tell<C>(change: &mut Change<C>, changed: &[Changed]) -> Result<(), Erro
     let (networks, ids): (Vec<&str>, Vec<Uuid>) =
         changed.iter().map(|meeting| (meeting.network_id.as_str(), meeting.id)).unzip();
     // In this order, and all of them: they are locked.
-    let now = Details::of_many(change.connection(), &networks, &ids).await?;
+    let reads = Reads::of_events(change);
+    let now = Details::of_many(change.connection(), &networks, &ids, reads).await?;
     if now.len() != changed.len() {
         return Err(Error::internal("a meeting is gone that was locked"));
     }

@@ -1,5 +1,6 @@
 //! What is pushed of a meeting: rule M11. Right after each event, and to the same users, comes the deprecated one, when
-//! the meeting is one that the deprecated endpoints show.
+//! the meeting is one that the deprecated endpoints show. Where `deprecated-events` is off there is none, and nothing is
+//! read for it.
 
 use shared::api::{
     Code, MAX_EVENT_BYTES, Resource,
@@ -13,10 +14,13 @@ use uuid::Uuid;
 use crate::{
     context::Change,
     error::Error,
-    meeting::{details::Details, source::Source},
+    meeting::{
+        details::{Details, Reads},
+        source::Source,
+    },
 };
 
-/// Tells the participants of a new meeting. Its details are needed where the deprecated endpoints show it.
+/// Tells the participants of a new meeting. Its details are needed where a deprecated event shows it.
 ///
 /// # Errors
 /// 413 when the event is too large.
@@ -26,13 +30,13 @@ pub(crate) fn created(change: &mut Change, meeting: Meeting, details: Option<&De
     details.map_or(Ok(()), |details| companion(change, &recipients, details))
 }
 
-/// Reads a meeting as a change has left it, and tells those who take part.
+/// Reads so much of a meeting as a change has left it, and tells those who take part.
 ///
 /// # Errors
 /// The database's; 413 when the event is too large.
-pub(crate) async fn updated(change: &mut Change, id: Uuid) -> Result<Details, Error> {
+pub(crate) async fn updated(change: &mut Change, id: Uuid, reads: Reads) -> Result<Details, Error> {
     let network = change.session().network.clone();
-    let details = Details::of(change.connection(), &network, id).await?;
+    let details = Details::of(change.connection(), &network, id, reads).await?;
     tell_updated(change, &details.row.participant_ids, &details)?;
     Ok(details)
 }
@@ -60,7 +64,7 @@ pub(crate) fn deleted<C>(
 ) -> Result<(), Error> {
     let gone = MeetingId { meeting_id: id.to_string() };
     change.emit_in(network, recipients.to_vec(), &OnMeetingDeleted(gone.clone()))?;
-    if source.place().is_some() {
+    if source.place().is_some() && Reads::of_events(change) == Reads::Deprecated {
         change.emit_in(network, recipients.to_vec(), &MeetingDeleted(gone))?;
     }
     Ok(())
@@ -70,7 +74,7 @@ pub(crate) fn deleted<C>(
 /// what a deprecated event would show of it: then the room's thumbnail is left empty in it, and when that is not enough
 /// there is none.
 fn companion<C>(change: &mut Change<C>, recipients: &[String], details: &Details) -> Result<(), Error> {
-    if details.row.source.place().is_none() {
+    if details.row.source.place().is_none() || Reads::of_events(change) == Reads::Current {
         return Ok(());
     }
     let network = &details.row.network_id;

@@ -26,7 +26,7 @@ pub(crate) struct Time {
 }
 
 /// The colour's columns.
-#[derive(Clone, Copy, Debug, PartialEq, FromRow)]
+#[derive(Clone, Copy, Debug, FromRow)]
 pub(crate) struct Color {
     color_r: f64,
     color_g: f64,
@@ -35,8 +35,19 @@ pub(crate) struct Color {
 }
 
 impl Color {
+    fn parts(self) -> [f64; 4] {
+        [self.color_r, self.color_g, self.color_b, self.color_a]
+    }
+
     pub(crate) fn is_finite(self) -> bool {
-        [self.color_r, self.color_g, self.color_b, self.color_a].into_iter().all(f64::is_finite)
+        self.parts().into_iter().all(f64::is_finite)
+    }
+}
+
+impl PartialEq for Color {
+    /// As doubles are kept (V6): 0.0 and -0.0 are two.
+    fn eq(&self, other: &Self) -> bool {
+        self.parts().map(f64::to_bits) == other.parts().map(f64::to_bits)
     }
 }
 

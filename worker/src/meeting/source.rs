@@ -157,8 +157,8 @@ fn prop_pairs(mut ids: Vec<String>) -> Result<Vec<(String, String)>, Error> {
     ids.iter()
         .enumerate()
         .map(|(index, id)| match id.split_once('+') {
-            Some((room, prop)) => Ok((room.to_owned(), prop.to_owned())),
-            None => Err(Error::bad_request(format!("data.sourceIds[{index}]"), "expected roomId+propId")),
+            Some((room, prop)) if !room.is_empty() && !prop.is_empty() => Ok((room.to_owned(), prop.to_owned())),
+            _ => Err(Error::bad_request(format!("data.sourceIds[{index}]"), "expected roomId+propId")),
         })
         .collect()
 }
@@ -205,6 +205,9 @@ mod tests {
             ("prop", &["table"], "data.sourceIds[0]"),
             ("prop", &["a", "b", "c"], "data.sourceIds[0]"),
             ("prop", &["a+b", "c"], "data.sourceIds[1]"),
+            ("prop", &["a+"], "data.sourceIds[0]"),
+            ("prop", &["+b"], "data.sourceIds[0]"),
+            ("prop", &["+"], "data.sourceIds[0]"),
             ("prop", &["a+b", "c+d"], "data.sourceIds"),
         ];
         for (source_type, ids, field) in table {

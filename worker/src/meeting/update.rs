@@ -5,7 +5,10 @@ use shared::api::meeting::deprecated::{RoomMeetingChange, RoomMeetingData, Updat
 use crate::{
     context::Change,
     error::Error,
-    meeting::{Changeable, lock, meeting_id, organizer_only, place, row::Content, source::Source, update_meeting},
+    meeting::{
+        Changeable, details::Reads, lock, meeting_id, organizer_only, place, row::Content, source::Source,
+        update_meeting,
+    },
 };
 
 pub(crate) async fn handle(change: &mut Change, request: UpdateRequest) -> Result<RoomMeetingData, Error> {
@@ -28,7 +31,7 @@ pub(crate) async fn handle(change: &mut Change, request: UpdateRequest) -> Resul
         let session = change.session().clone();
         place::check(change.connection(), &session, &new.source).await?;
     }
-    let details = update_meeting::update(change, id, &locked.old, &new).await?;
+    let details = update_meeting::update(change, id, &locked.old, &new, Reads::Deprecated).await?;
     Ok(RoomMeetingData { meeting: details.room_meeting()? })
 }
 

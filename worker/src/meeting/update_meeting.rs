@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     meeting::{
         Changeable,
-        details::Details,
+        details::{Details, Reads},
         lock, meeting_id, organizer_only, push,
         row::{Content, Time},
     },
@@ -22,7 +22,8 @@ pub(crate) async fn handle(change: &mut Change, request: UpdateMeetingRequest) -
     let locked = lock(change, id).await?;
     organizer_only(change, id, &locked).await?;
     let new = Changeable { content: changed(&locked.old.content, request).checked("data")?, ..locked.old.clone() };
-    let details = update(change, id, &locked.old, &new).await?;
+    let reads = Reads::of_events(change);
+    let details = update(change, id, &locked.old, &new, reads).await?;
     Ok(MeetingData { meeting: details.meeting() })
 }
 
@@ -39,7 +40,7 @@ fn changed(old: &Content, request: UpdateMeetingRequest) -> Content {
     }
 }
 
-/// Writes what is new of a locked meeting and tells of it, when anything is; returns the meeting as it is then.
+/// Writes what is new of a locked meeting and tells of it, when anything is; returns so much of the meeting as it is then.
 ///
 /// # Errors
 /// The database's.
@@ -48,13 +49,14 @@ pub(crate) async fn update(
     id: Uuid,
     old: &Changeable,
     new: &Changeable,
+    reads: Reads,
 ) -> Result<Details, Error> {
     if new == old {
         let network = change.session().network.clone();
-        return Details::of(change.connection(), &network, id).await;
+        return Details::of(change.connection(), &network, id, reads).await;
     }
     write(change, id, new, new.content.time != old.content.time).await?;
-    push::updated(change, id).await
+    push::updated(change, id, reads).await
 }
 
 async fn write(change: &mut Change, id: Uuid, new: &Changeable, is_moved: bool) -> Result<(), Error> {

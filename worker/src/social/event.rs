@@ -79,7 +79,7 @@ impl Content {
         .checked()
     }
 
-    fn checked(mut self) -> Result<Self, Error> {
+    fn checked(self) -> Result<Self, Error> {
         check_text("data.event.title", &self.title, 1..=255)?;
         if self.starts_at >= self.ends_at {
             return Err(Error::bad_request("data.event.endDate", "expected a time after startDate"));
@@ -90,8 +90,6 @@ impl Content {
         if !(self.price >= 0.0 && self.price.is_finite()) {
             return Err(Error::bad_request("data.event.price", "expected a finite number, 0 or more"));
         }
-        // Not -0.0.
-        self.price = self.price.abs();
         if self.custom_data.len() + self.form_schema.len() > MAX_CUSTOM_BYTES {
             let larger =
                 if self.custom_data.len() >= self.form_schema.len() { "event.customData" } else { "formSchema" };

@@ -22,7 +22,8 @@ pub(crate) async fn handle(change: &mut Change, request: UpdateEventRequest) -> 
     let seen = lock_as_manager(change, id).await?;
     let old = &seen.row.content;
     let new = old.changed(request.event, request.form_schema.as_ref())?;
-    if new == *old {
+    // 0.0 and -0.0 are two prices (V6).
+    if new == *old && new.price.to_bits() == old.price.to_bits() {
         return Ok(EventData { event: seen.row.into_event()? });
     }
     if !new.room_id.is_empty() && new.room_id != old.room_id {

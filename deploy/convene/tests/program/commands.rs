@@ -45,6 +45,17 @@ fn a_file_is_imported_and_bad_lines_are_told_one_by_one() {
 }
 
 #[test]
+fn a_file_with_a_byte_order_mark_and_line_ends_of_windows_is_imported() {
+    let place = Place::new();
+    let (_convene, _) = place.serve();
+    let lines = "\u{feff}{\"kind\":\"user\",\"id\":\"bob\",\"firstName\":\"Bob\"}\r\n\r\n{\"kind\":\"user\",\"id\":\"carol\"}\r\n";
+    write(&place.path().join("lines.jsonl"), lines);
+    let output = place.run(&["import", "lines.jsonl"]);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "applied 2 of 2 lines\n");
+}
+
+#[test]
 fn the_same_event_id_does_a_change_once_per_session() {
     let place = Place::new();
     let (_convene, tokens) = place.serve();

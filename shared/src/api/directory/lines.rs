@@ -97,11 +97,11 @@ pub struct UserLine {
     pub ideal_match_count: Option<i64>,
     /// E-mail address.
     pub email: Option<String>,
-    /// Whether the user has proven it.
+    /// Whether the user has proven it. Left out beside an e-mail that is another than before: he has not.
     pub email_verified: Option<bool>,
     /// Phone number, proven.
     pub phone_number: Option<String>,
-    /// IANA zone.
+    /// Name of an IANA zone; empty: none.
     pub time_zone: Option<String>,
     /// Facebook accounts, `appId:userId`, proven.
     pub facebook: Option<Vec<String>>,

@@ -237,6 +237,44 @@ proptest! {
         }
     }
 
+    /// V6, for any pattern of bits that is a number, and any text of it.
+    #[test]
+    fn the_double_that_was_sent_is_the_one_that_is_read_and_written(bits: u64, more in 0_usize..40) {
+        let double = f64::from_bits(bits);
+        prop_assume!(double.is_finite());
+        let shortest = serde_json::to_string(&double).expect("JSON");
+        // 17 digits name a double; what follows them must not matter.
+        for written in [shortest.clone(), format!("{double:.17e}"), format!("{double:.more$e}", more = 17 + more)] {
+            let expected: f64 = written.parse().expect("a number");
+            prop_assert_eq!(expected.to_bits(), bits, "{}", written);
+            let color: Rgba = from_json("data", &format!(r#"{{"r":{written},"a":{written}}}"#)).expect("a colour");
+            prop_assert_eq!((color.r.to_bits(), color.a.to_bits()), (bits, bits), "{}", written);
+            // As the directory's structures are kept in the database, and sent to clients.
+            let kept = serde_json::to_string(&color).expect("JSON");
+            let again: Rgba = from_json("", &kept).expect("a colour");
+            prop_assert_eq!((again.r.to_bits(), again.a.to_bits()), (bits, bits), "{}", kept);
+        }
+        let digits = |text: &str| {
+            let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+            let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+            digits.trim_matches('0').len()
+        };
+        prop_assert_eq!(digits(&shortest), digits(&format!("{double:e}")), "no digit more than it needs: {}", shortest);
+    }
+
+    /// Texts between two doubles, or beside the middle of them: the nearest is read, as the standard library does.
+    #[test]
+    fn a_text_between_two_doubles_is_read_as_the_nearest(
+        before in "[1-9][0-9]{0,25}", after in "[0-9]{1,25}", exponent in -330_i32..310,
+    ) {
+        let written = format!("{before}.{after}e{exponent}");
+        let nearest: f64 = written.parse().expect("a number");
+        match from_json::<Rgba>("data", &format!(r#"{{"g":{written}}}"#)) {
+            Ok(color) => prop_assert_eq!(color.g.to_bits(), nearest.to_bits(), "{}", written),
+            Err(error) => prop_assert!(nearest.is_infinite(), "{}: {}", written, error),
+        }
+    }
+
     #[test]
     fn custom_structures_are_kept_byte_by_byte(json in any_json()) {
         if !json.to_string().contains("\\u0000") {

@@ -254,7 +254,7 @@ impl<'de> SeqAccess<'de> for Items<'de, '_> {
 }
 
 /// The fields of an object that are not `null`.
-struct Fields<'de>(Vec<(Text<'de>, &'de RawValue)>);
+pub(super) struct Fields<'de>(pub(super) Vec<(Text<'de>, &'de RawValue)>);
 
 impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

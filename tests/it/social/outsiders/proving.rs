@@ -70,6 +70,37 @@ async fn an_unproven_address_another_network_or_an_expired_invitation_claims_not
     assert_eq!(count(&stack, "SELECT count(*) FROM social_outsiders").await, 0, "all three are hers");
 }
 
+#[tokio::test]
+async fn a_changed_e_mail_claims_nothing_until_a_line_says_that_it_is_proven() {
+    let stack = Stack::builder().start().await;
+    let mut bob = stack.client(0, "bob").await;
+    let mut carol = stack.client(0, "carol").await;
+    let session = create(&mut bob, secret(), emails(&["ann@example.com"])).await;
+    let waiting = async || count(&stack, "SELECT count(*) FROM social_outsiders").await;
+    // Carol has proven another address. No line of the batch says that this one is proven, nor does what comes after it.
+    let moved = [line("carol", json!({"email": "Ann@example.com"})), line("carol", json!({"firstName": "C"}))];
+    stack.import_all(&moved).await;
+    stack.import_all(&moved).await;
+    assert_eq!((waiting().await, code(&mut carol, "social:joinSession", named(&session)).await), (1, 404));
+    // Nor is she found by it from now on.
+    let other = create(&mut bob, secret(), emails(&["ann@example.com"])).await;
+    assert_eq!((invited(&other), waiting().await), (vec![], 2));
+    // What was noted while she had proven it is looked at again before it is given.
+    execute(&stack, "INSERT INTO social_provers (network_id, user_id) VALUES ('demo', 'carol')").await;
+    eventually!(count(&stack, "SELECT count(*) FROM social_provers").await, |left| *left == 0);
+    assert_eq!(waiting().await, 2);
+
+    // Another one in between, in one batch, proves nothing of this one.
+    let between = line("carol", json!({"email": "x@example.com", "emailVerified": true}));
+    stack.import_all(&[between, moved[0].clone()]).await;
+    assert_eq!(waiting().await, 2);
+    stack.import_all(&[moved[0].clone(), line("carol", json!({"emailVerified": true}))]).await;
+    assert_eq!(waiting().await, 0);
+    for session in [session, other] {
+        assert_eq!(invited(&get(&mut bob, &session).await), ["carol"]);
+    }
+}
+
 /// A session of somebody whom only his token makes known.
 fn stranger(stack: &Stack, user: &str, claims: Value) -> Connect {
     let exp = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() + 3600;
