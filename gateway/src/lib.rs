@@ -70,7 +70,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use config::Config;
 
 use admission::HANDSHAKES;
-use auth::Authenticator;
+use auth::{Authenticator, Refusals, Trust};
 use health::Health;
 use hub::Hub;
 use outbox::Ending;
@@ -108,6 +108,7 @@ pub struct Gateway {
     /// One start of this process: names come back, this does not.
     pod: Arc<str>,
     authenticator: Authenticator,
+    refusals: Refusals,
     workers: Workers,
     control: Bus,
     presence: Presence,
@@ -126,12 +127,17 @@ impl Gateway {
         let Parts { bus, control, presence, metrics, beat } = parts;
         let pod: Arc<str> = shared::config::pod_name(&config.common).into();
         let workers = Workers::new(bus.clone(), pod.clone(), config.request_timeout);
+        let secrets: Vec<&str> = config.jwt_secret.iter().flat_map(config::Secrets::all).collect();
         Ok(Self {
-            authenticator: Authenticator::new(
-                config.jwt_secret.as_ref().map(config::Secret::expose),
-                config.jwks_url.as_deref(),
-                config.jwks_file.as_deref(),
-            )?,
+            authenticator: Authenticator::new(Trust {
+                secrets: &secrets,
+                jwks_url: config.jwks_url.as_deref(),
+                jwks_file: config.jwks_file.as_deref(),
+                jwks_max_age: config.jwks_max_age,
+                audiences: &config.jwt_audience,
+                issuers: &config.jwt_issuer,
+            })?,
+            refusals: Refusals::default(),
             streams: Streams::new(bus.clone(), workers.clone(), stop.clone()),
             hub: Arc::new(Hub::new(config.max_connections)),
             handshakes: Semaphore::new(HANDSHAKES),
@@ -219,6 +225,9 @@ pub async fn run(listeners: Listeners, config: Config, parts: Parts, shutdown: S
     gateway.keep_up(&tasks, "beat", beat::run);
     gateway.keep_up(&tasks, "health", health::run);
     gateway.keep_up(&tasks, "canary", canary::run);
+    gateway.keep_up(&tasks, "keys", |gateway| async move {
+        let _ = gateway.stop.run_until_cancelled(gateway.authenticator.keep_keys()).await;
+    });
     let (public, management) = (http::router(gateway.clone()), management::router(gateway.clone()));
     let slowest_request = gateway.config.request_timeout;
     tasks.spawn(serve(listeners.public, public, Limits::public(slowest_request), stop.clone()));

@@ -35,6 +35,7 @@ mod session;
 mod slow;
 mod social;
 mod stopped;
+mod tokens;
 mod traces;
 mod wire;
 mod worker;
