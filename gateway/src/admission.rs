@@ -13,7 +13,7 @@
 //! | metric | counts |
 //! | --- | --- |
 //! | `convene_handshakes` | those that run |
-//! | `convene_upgrades_refused_total` `{why}` | upgrades that were not let in, by status or by close code; of calendar files 401 and 503 |
+//! | `convene_upgrades_refused_total` `{why}` | upgrades that were not let in, by status or by close code; of calendar files 401 and 503. Why it was 401: [`Refusals`](crate::auth::Refusals) |
 
 use std::{
     sync::Arc,
@@ -25,7 +25,7 @@ use metrics::{counter, gauge};
 use serde_json::value::RawValue;
 use shared::{
     api::{Close, Code, Error},
-    internal::{Connect, Connected, Control, Partition, Position},
+    internal::{Connect, Connected, Control, Partition, Position, Session},
     presence::{Claim, Place},
 };
 use tokio::{
@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Gateway,
-    auth::{Unauthorized, Verified, token_of},
+    auth::{Refused, Unauthorized, Verified, token_of},
     hub::{Registered, Socket},
     outbox::Ending,
     transport::Protocol,
@@ -139,14 +139,23 @@ pub struct Hello {
 /// # Errors
 /// [`Refusal::Unauthorized`]; [`Refusal::Unavailable`] when the key that it would be checked with can not be read.
 pub async fn authenticate(gateway: &Gateway, headers: &HeaderMap, query: Option<&str>) -> Result<Verified, Refusal> {
-    let token = token_of(headers, query).ok_or(Refusal::Unauthorized)?;
-    gateway.authenticator.authenticate(&token, SystemTime::now()).await.map_err(|reason| {
-        tracing::debug!(%reason, "a token was refused");
-        match reason {
+    let verified = match token_of(headers, query) {
+        Some(token) => gateway.authenticator.authenticate(&token, SystemTime::now()).await,
+        None => Err(Unauthorized::NoToken.into()),
+    };
+    verified.map_err(|refused| {
+        gateway.refusals.note(&refused);
+        match refused.reason {
             Unauthorized::KeysAway => Refusal::Unavailable("tokens can not be checked now"),
             _ => Refusal::Unauthorized,
         }
     })
+}
+
+/// A worker's 401: its reason is for whoever runs this.
+pub fn refused_by_worker(gateway: &Gateway, session: &Session, message: &str) -> Refusal {
+    gateway.refusals.note(&Refused::by_worker(message, &session.network));
+    Refusal::Unauthorized
 }
 
 /// Lets a client in, or not. `given_up`: the client has gone away. Once the claim is begun this runs to its end all the same: a
@@ -242,7 +251,7 @@ impl Drop for Handshake<'_> {
 async fn connect(gateway: &Gateway, verified: &Verified) -> Result<Connected, Refusal> {
     let request = Connect { session: verified.session.clone(), claims: verified.claims.clone() };
     gateway.workers.ask(&request).await.map_err(|Error { code, message }| match code {
-        Code::Unauthorized => Refusal::Unauthorized,
+        Code::Unauthorized => refused_by_worker(gateway, &verified.session, &message),
         _ => {
             tracing::warn!(code = code.number(), %message, "a session could not be looked up");
             Refusal::Unavailable("sessions can not be looked up now")

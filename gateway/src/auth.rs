@@ -2,30 +2,38 @@
 //!
 //! | algorithm of the token | checked with |
 //! | --- | --- |
-//! | HS256 | `jwt-secret`, and nothing else |
+//! | HS256 | `jwt-secret`, either of two, and nothing else |
 //! | RS256, ES256, EdDSA | the key of `jwks-url` or `jwks-file` that its `kid` names and that is for that algorithm |
 //! | any other, `none` included | refused |
 //!
-//! `sub`, `sid`, `net` and `exp` are required; `exp` and `nbf` have no leeway. A token is never logged, nor is anything
-//! that it holds.
+//! `sub`, `sid`, `net` and `exp` are required; `exp` and `nbf` have no leeway. `aud` and `iss` are looked at where
+//! `jwt-audience` and `jwt-issuer` are set. A token is never logged, nor is what it says of a person; why it is refused is.
 
 mod claims;
 mod keys;
+mod refusals;
 mod source;
 
-use std::{fmt, path::Path, time::SystemTime};
+use std::{
+    fmt,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Result, bail, ensure};
 use axum::http::{HeaderMap, header::AUTHORIZATION};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use shared::internal::{ProfileClaims, Session};
 
+pub use refusals::{Refusals, Refused, Unauthorized};
+
 use crate::{
     config::MIN_SIGNING_SECRET_BYTES,
     handshake::{TOKEN_PREFIX, offered},
 };
-use claims::Claims;
+use claims::{Claims, Demands};
 use keys::Keys;
+use refusals::shown;
 use source::Source;
 
 /// No token of ours is longer.
@@ -83,98 +91,102 @@ pub struct Verified {
     pub expires_at: SystemTime,
 }
 
-/// Why a token is refused. Says nothing of what the token holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unauthorized {
-    /// No JWT, or one of `none` or another algorithm that nobody should take.
-    #[error("the token is malformed")]
-    Malformed,
-    /// One that we do not take, or that the key is not for.
-    #[error("the token's algorithm is not accepted")]
-    Algorithm,
-    /// Nothing is known under the token's `kid`.
-    #[error("the token's key is not known")]
-    UnknownKey,
-    /// Nothing is known under the token's `kid`, and the keys could not be read when they last should have been: the
-    /// token may be good.
-    #[error("the token's key is not known, and the keys can not be read")]
-    KeysAway,
-    /// Somebody else signed it, or it was changed.
-    #[error("the token's signature is wrong")]
-    Signature,
-    /// A required claim is missing, or no session can have it.
-    #[error("the token's claim {0} is missing or malformed")]
-    Claim(&'static str),
-    /// `exp` is over.
-    #[error("the token has expired")]
-    Expired,
-    /// `nbf` is to come.
-    #[error("the token is not valid yet")]
-    NotYetValid,
+/// What tokens are checked with.
+#[derive(Clone, Copy)]
+pub struct Trust<'a> {
+    /// `jwt-secret`: each is good.
+    pub secrets: &'a [&'a str],
+    /// `jwks-url`.
+    pub jwks_url: Option<&'a str>,
+    /// `jwks-file`.
+    pub jwks_file: Option<&'a Path>,
+    /// `jwks-max-age`.
+    pub jwks_max_age: Duration,
+    /// `jwt-audience`; none: `aud` is not looked at.
+    pub audiences: &'a [String],
+    /// `jwt-issuer`; none: `iss` is not looked at.
+    pub issuers: &'a [String],
 }
 
 /// Checks tokens.
 pub struct Authenticator {
-    secret: Option<DecodingKey>,
+    secrets: Vec<DecodingKey>,
     keys: Option<Keys>,
+    demands: Demands,
 }
 
 impl fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authenticator").field("secret", &self.secret.is_some()).field("keys", &self.keys).finish()
+        f.debug_struct("Authenticator").field("secrets", &self.secrets.len()).field("keys", &self.keys).finish()
     }
 }
 
 impl Authenticator {
-    /// Checks tokens with these settings: `jwt-secret`, `jwks-url`, `jwks-file`. A file is read now, an address when the
-    /// first token needs it.
+    /// Checks tokens with these settings. A file is read now, an address by [`Authenticator::keep_keys`] or when the first
+    /// token needs it.
     ///
     /// # Errors
     /// Names the setting that is missing or malformed.
-    pub fn new(jwt_secret: Option<&str>, jwks_url: Option<&str>, jwks_file: Option<&Path>) -> Result<Self> {
-        let keys = match (jwks_url, jwks_file) {
-            (Some(url), None) => Some(Keys::new(Source::url(url)?)),
-            (None, Some(file)) => Some(Keys::read(Source::file(file))?),
+    pub fn new(trust: Trust<'_>) -> Result<Self> {
+        let keys = match (trust.jwks_url, trust.jwks_file) {
+            (Some(url), None) => Some(Keys::new(Source::url(url)?, trust.jwks_max_age)),
+            (None, Some(file)) => Some(Keys::of_file(file, trust.jwks_max_age)?),
             (Some(_), Some(_)) => bail!("jwks-url and jwks-file are both set: only one can be"),
-            (None, None) if jwt_secret.is_none() => bail!("one of jwt-secret, jwks-url and jwks-file is required"),
+            (None, None) if trust.secrets.is_empty() => {
+                bail!("one of jwt-secret, jwks-url and jwks-file is required")
+            }
             (None, None) => None,
         };
-        let secret = jwt_secret.map(str::as_bytes);
         ensure!(
-            secret.is_none_or(|secret| secret.len() >= MIN_SIGNING_SECRET_BYTES),
+            trust.secrets.iter().all(|secret| secret.len() >= MIN_SIGNING_SECRET_BYTES),
             "jwt-secret has fewer than {MIN_SIGNING_SECRET_BYTES} bytes"
         );
-        Ok(Self { secret: secret.map(DecodingKey::from_secret), keys })
+        Ok(Self {
+            secrets: trust.secrets.iter().map(|secret| DecodingKey::from_secret(secret.as_bytes())).collect(),
+            keys,
+            demands: Demands { audiences: trust.audiences.to_vec(), issuers: trust.issuers.to_vec() },
+        })
+    }
+
+    /// Reads the public keys again as they age, for good. Returns where there are none.
+    pub async fn keep_keys(&self) {
+        if let Some(keys) = &self.keys {
+            keys.keep_read().await;
+        }
     }
 
     /// The session that a token proves.
     ///
     /// # Errors
     /// Says why there is none.
-    pub async fn authenticate(&self, token: &Token, now: SystemTime) -> Result<Verified, Unauthorized> {
+    pub async fn authenticate(&self, token: &Token, now: SystemTime) -> Result<Verified, Refused> {
         let token = token.0.as_str();
         if token.len() > MAX_TOKEN_BYTES {
-            return Err(Unauthorized::Malformed);
+            return Err(Unauthorized::Malformed.into());
         }
         let header = decode_header(token).map_err(|_| Unauthorized::Malformed)?;
         if header.crit.is_some() {
             // Says that the token means nothing to those who do not know these extensions (RFC 7515 4.1.11).
-            return Err(Unauthorized::Malformed);
+            return Err(Refused::new(Unauthorized::Malformed, "it has the header crit"));
         }
-        let claims = match (header.alg, &self.secret, &self.keys) {
-            (Algorithm::HS256, Some(secret), _) => verified_claims(token, secret, Algorithm::HS256)?,
-            (algorithm @ (Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA), _, Some(keys)) => {
-                let key = keys.find(header.kid.as_deref(), algorithm).await?;
-                verified_claims(token, &key, algorithm)?
-            }
-            _ => return Err(Unauthorized::Algorithm),
+        let refused = |reason| {
+            let kid = header.kid.as_deref().map_or_else(|| "none".to_owned(), shown);
+            Refused::new(reason, format!("algorithm {:?}, kid {kid}", header.alg))
         };
-        claims.verified(now)
+        let claims = match (header.alg, self.secrets.is_empty(), &self.keys) {
+            (Algorithm::HS256, false, _) => verified_claims(token, &self.secrets, header.alg),
+            (algorithm @ (Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA), _, Some(keys)) => {
+                let keys = keys.find(header.kid.as_deref(), algorithm).await.map_err(refused)?;
+                verified_claims(token, &keys, algorithm)
+            }
+            _ => Err(Unauthorized::Algorithm),
+        };
+        claims.map_err(refused)?.verified(&self.demands, now)
     }
 }
 
-/// What the token claims, if that key signed it with that algorithm. Of the claims nothing is checked here.
-fn verified_claims(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Result<Claims, Unauthorized> {
+/// What the token claims, if one of those keys signed it with that algorithm. Of the claims nothing is checked here.
+fn verified_claims(token: &str, keys: &[DecodingKey], algorithm: Algorithm) -> Result<Claims, Unauthorized> {
     use jsonwebtoken::errors::ErrorKind;
 
     let mut validation = Validation::new(algorithm);
@@ -182,10 +194,15 @@ fn verified_claims(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Resu
     validation.validate_exp = false;
     validation.validate_nbf = false;
     validation.validate_aud = false;
-    decode::<Claims>(token, key, &validation).map(|token| token.claims).map_err(|error| match error.kind() {
-        ErrorKind::InvalidSignature => Unauthorized::Signature,
-        _ => Unauthorized::Malformed,
-    })
+    for key in keys {
+        match decode::<Claims>(token, key, &validation) {
+            Ok(token) => return Ok(token.claims),
+            // Perhaps the next one's.
+            Err(error) if matches!(error.kind(), ErrorKind::InvalidSignature) => {}
+            Err(_) => return Err(Unauthorized::Malformed),
+        }
+    }
+    Err(Unauthorized::Signature)
 }
 
 #[cfg(test)]

@@ -9,11 +9,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use shared::{
-    api::Error,
+    api::{Code, Error},
     internal::{CalendarFile, InternalRequest as _, ReadCalendar},
 };
 
-use crate::{Gateway, admission::authenticate, http::failed, workers::broken};
+use crate::{
+    Gateway,
+    admission::{authenticate, refused_by_worker},
+    auth::token_of,
+    http::failed,
+    workers::broken,
+};
 
 /// Whoever has a session or the link of an invitation; the link's token alone will do, whatever the session is worth.
 pub async fn invitation(
@@ -25,16 +31,25 @@ pub async fn invitation(
 ) -> Response {
     let invitation = parameters.into_iter().find(|(name, _)| name == "invitation").map(|(_, token)| token);
     let invitation = invitation.unwrap_or_default();
-    let reader = match authenticate(&gateway, &headers, query.as_deref()).await {
-        Ok(verified) => Some(verified.session),
-        Err(_) if !invitation.is_empty() => None,
-        Err(refusal) => return refusal.into_response(),
+    let has_link = !invitation.is_empty();
+    let reader = if has_link && token_of(&headers, query.as_deref()).is_none() {
+        None
+    } else {
+        match authenticate(&gateway, &headers, query.as_deref()).await {
+            Ok(verified) => Some(verified.session),
+            Err(_) if has_link => None,
+            Err(refusal) => return refusal.into_response(),
+        }
     };
     // What cannot be read names nothing.
     let session_id = path.map(|Path(id)| id).unwrap_or_default();
-    match gateway.workers.ask(&ReadCalendar { reader, session_id, invitation }).await {
-        Ok(file) => calendar(file).unwrap_or_else(|error| failed(&error)),
-        Err(error) => failed(&error),
+    let request = ReadCalendar { reader, session_id, invitation };
+    match (gateway.workers.ask(&request).await, &request.reader) {
+        (Ok(file), _) => calendar(file).unwrap_or_else(|error| failed(&error)),
+        (Err(Error { code: Code::Unauthorized, message }), Some(session)) => {
+            refused_by_worker(&gateway, session, &message).into_response()
+        }
+        (Err(error), _) => failed(&error),
     }
 }
 

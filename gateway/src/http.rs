@@ -97,7 +97,7 @@ async fn web_socket(State(gateway): State<Arc<Gateway>>, request: Request) -> Re
 /// claims nothing; `waiting` goes on counting, and beyond [`CLOSED_REFUSALS`](crate::admission::CLOSED_REFUSALS) at once it is
 /// the status again.
 fn refuse(gateway: &Gateway, handshake: Handshake, refusal: Refusal, waiting: Option<Waiting>) -> Response {
-    let place = handshake.sees_no_status.then(|| gateway.refusals.clone().try_acquire_owned());
+    let place = handshake.sees_no_status.then(|| gateway.closings.clone().try_acquire_owned());
     let Some(Ok(place)) = place else { return refusal.into_response() };
     refusal.count();
     let (protocol, close) = (handshake.protocol, refusal.close());

@@ -74,7 +74,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use config::Config;
 
 use admission::{CLOSED_REFUSALS, HANDSHAKES};
-use auth::Authenticator;
+use auth::{Authenticator, Refusals, Trust};
 use health::Health;
 use hub::Hub;
 use outbox::Ending;
@@ -111,6 +111,7 @@ pub struct Gateway {
     config: Config,
     pod: PodId,
     authenticator: Authenticator,
+    refusals: Refusals,
     workers: Workers,
     control: Bus,
     presence: Presence,
@@ -119,7 +120,7 @@ pub struct Gateway {
     streams: Arc<Streams>,
     handshakes: Semaphore,
     /// Places for those who are told by a close code why they are not let in.
-    refusals: Arc<Semaphore>,
+    closings: Arc<Semaphore>,
     health: Health,
     beat: Duration,
     is_closing: AtomicBool,
@@ -131,16 +132,21 @@ impl Gateway {
         let Parts { bus, control, presence, metrics, beat } = parts;
         let pod = PodId::of_start(&shared::config::pod_name(&config.common));
         let workers = Workers::new(bus.clone(), pod.clone(), config.request_timeout);
+        let secrets: Vec<&str> = config.jwt_secret.iter().flat_map(config::Secrets::all).collect();
         Ok(Self {
-            authenticator: Authenticator::new(
-                config.jwt_secret.as_ref().map(config::Secret::expose),
-                config.jwks_url.as_deref(),
-                config.jwks_file.as_deref(),
-            )?,
+            authenticator: Authenticator::new(Trust {
+                secrets: &secrets,
+                jwks_url: config.jwks_url.as_deref(),
+                jwks_file: config.jwks_file.as_deref(),
+                jwks_max_age: config.jwks_max_age,
+                audiences: &config.jwt_audience,
+                issuers: &config.jwt_issuer,
+            })?,
+            refusals: Refusals::default(),
             streams: Streams::new(bus.clone(), workers.clone(), stop.clone()),
             hub: Arc::new(Hub::new(config.max_connections)),
             handshakes: Semaphore::new(HANDSHAKES),
-            refusals: Arc::new(Semaphore::new(CLOSED_REFUSALS)),
+            closings: Arc::new(Semaphore::new(CLOSED_REFUSALS)),
             health: Health::new(bus, presence.clone(), workers.clone()),
             beat,
             is_closing: AtomicBool::new(false),
@@ -226,6 +232,9 @@ pub async fn run(listeners: Listeners, config: Config, parts: Parts, shutdown: S
     gateway.keep_up(&tasks, "beat", beat::run);
     gateway.keep_up(&tasks, "health", health::run);
     gateway.keep_up(&tasks, "canary", canary::run);
+    gateway.keep_up(&tasks, "keys", |gateway| async move {
+        let _ = gateway.stop.run_until_cancelled(gateway.authenticator.keep_keys()).await;
+    });
     let (public, management) = (http::router(gateway.clone()), management::router(gateway.clone()));
     let slowest_request = gateway.config.request_timeout;
     tasks.spawn(serve(listeners.public, public, Limits::public(slowest_request), stop.clone()));

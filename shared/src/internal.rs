@@ -99,13 +99,45 @@ pub struct Empty {}
 
 /// Asks for everything that a gateway must know before it accepts an upgrade. One statement, one snapshot.
 ///
-/// Fails with 401 when the network is unknown, the user is not of it (nor can be made known), or the session is revoked.
+/// Fails with 401, and a [`NoSession`] as its message, when the network is unknown, the user is not of it (nor can be made
+/// known), or the session is revoked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Connect {
     /// The session that the token names.
     pub session: Session,
     /// The token's profile claims, for a user seen for the first time.
     pub claims: ProfileClaims,
+}
+
+/// Why a worker does not let a session in: what the message of its 401 says. Gateways count and log it; clients are told
+/// only that there is no valid session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSession {
+    /// Its `sid` was revoked within the last 30 days.
+    Revoked,
+    /// There is no such network, or it was deleted.
+    UnknownNetwork,
+    /// The user is not of the network: unknown, deleted, or of others only.
+    NotOfNetwork,
+}
+
+impl NoSession {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::Revoked, Self::UnknownNetwork, Self::NotOfNetwork];
+
+    /// As it travels.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::Revoked => "the session was revoked",
+            Self::UnknownNetwork => "the network is not known",
+            Self::NotOfNetwork => "the user is not of the network",
+        }
+    }
+
+    /// The reason that travels as this, if it is one.
+    pub fn from_message(message: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.message() == message)
+    }
 }
 
 /// OpenID Connect claims of a session token.

@@ -39,6 +39,7 @@ mod session;
 mod slow;
 mod social;
 mod stopped;
+mod tokens;
 mod traces;
 mod values;
 mod wire;

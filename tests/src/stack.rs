@@ -143,9 +143,10 @@ impl Builder {
             .map(String::clone)
             .into_iter()
         };
-        let gateway_args = [format!("--jwt-secret={JWT_SECRET}"), format!("--admin-token={ADMIN_TOKEN}")]
-            .into_iter()
-            .chain(self.gateway_args);
+        let secrets = [("--jwt-secret=", JWT_SECRET), ("--admin-token=", ADMIN_TOKEN)];
+        let unset = secrets.into_iter().filter(|(name, _)| !self.gateway_args.iter().any(|arg| arg.starts_with(name)));
+        let gateway_args: Vec<String> =
+            unset.map(|(name, value)| format!("{name}{value}")).chain(self.gateway_args.iter().cloned()).collect();
         let gateway_args: Vec<String> = common(&to_gateways).chain(gateway_args).collect();
         let worker_args = [format!("--database-url={}", to_workers.database_url)].into_iter().chain(self.worker_args);
         let worker_args: Vec<String> = common(&to_workers).chain(worker_args).collect();

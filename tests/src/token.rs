@@ -6,7 +6,7 @@ use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
 
 /// What the stacks' gateways trust.
-pub const JWT_SECRET: &str = "the secret of the harness, long enough for HS256";
+pub const JWT_SECRET: &str = "the secret of the harness that is long enough for HS256";
 
 /// A token for an hour.
 pub fn token(user: &str, network: &str, sid: &str) -> String {
@@ -21,6 +21,11 @@ pub fn token_for(user: &str, network: &str, sid: &str, lifetime: Duration) -> St
 
 /// A token with any claims.
 pub fn sign(claims: &Value) -> String {
-    let key = EncodingKey::from_secret(JWT_SECRET.as_bytes());
+    sign_with(JWT_SECRET, claims)
+}
+
+/// A token with any claims, signed with any secret.
+pub fn sign_with(secret: &str, claims: &Value) -> String {
+    let key = EncodingKey::from_secret(secret.as_bytes());
     jsonwebtoken::encode(&Header::default(), claims, &key).expect("claims can be signed")
 }

@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, fmt};
 
-use shared::api::{self, Code};
+use shared::{
+    api::{self, Code},
+    internal::NoSession,
+};
 
 /// Why a request was not done. A handler's `?` makes one of a database's error; what a client is told is made by name.
 #[derive(Debug)]
@@ -81,6 +84,12 @@ impl Error {
 impl From<api::Error> for Error {
     fn from(error: api::Error) -> Self {
         Self::Told(error)
+    }
+}
+
+impl From<NoSession> for Error {
+    fn from(reason: NoSession) -> Self {
+        Self::unauthorized(reason.message())
     }
 }
 

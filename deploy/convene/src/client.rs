@@ -16,7 +16,10 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::{settings::Target, token};
+use crate::{
+    settings::Target,
+    token::{self, Signer},
+};
 
 /// How long a connection may take to come up.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(15);
@@ -37,7 +40,7 @@ enum Identity {
     Token(String),
     /// Signs a token for each connection, all of one session.
     User {
-        secret: String,
+        signer: Signer,
         user: String,
         network: String,
         sid: String,
@@ -78,7 +81,7 @@ impl Client {
         }
         let identity = match (&target.caller.user, &target.caller.token) {
             (Some(user), _) => Identity::User {
-                secret: token::secret(&target.signing)?,
+                signer: Signer::new(&target.signing)?,
                 user: user.clone(),
                 network: target.network.clone(),
                 sid: token::new_sid(user),
@@ -128,8 +131,8 @@ impl Client {
         }
         let token = match &self.identity {
             Identity::Token(token) => token.clone(),
-            Identity::User { secret, user, network, sid } => {
-                token::sign(secret, user, network, sid, TOKEN_TTL).map_err(|error| away(&error))?
+            Identity::User { signer, user, network, sid } => {
+                signer.sign(user, network, sid, TOKEN_TTL).map_err(|error| away(&error))?
             }
         };
         let mut bearer = HeaderValue::from_str(&format!("Bearer {token}"))

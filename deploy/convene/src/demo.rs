@@ -7,7 +7,10 @@ use chrono::{SecondsFormat, TimeDelta, Timelike as _, Utc};
 use shared::internal::{PARTITIONS, SendCanary};
 use sqlx::{Connection as _, PgConnection};
 
-use crate::{import, token};
+use crate::{
+    import,
+    token::{self, Signer},
+};
 
 /// The network's id.
 pub const NETWORK: &str = "demo";
@@ -61,8 +64,8 @@ pub struct Greeting<'a> {
     pub worker_url: &'a str,
     /// Who else reaches the first of them.
     pub reach: Reach,
-    /// What tokens are signed with; `None` where somebody else signs them.
-    pub secret: Option<&'a str>,
+    /// Who signs tokens; `None` where somebody else does.
+    pub signer: Option<&'a Signer>,
     /// The data folder.
     pub folder: &'a Path,
     /// Whether the demo network is there.
@@ -118,12 +121,12 @@ impl Greeting<'_> {
             format!("  health, metrics {0}/readyz {0}/metrics {1}/readyz {1}/metrics", self.admin_url, self.worker_url),
             String::new(),
         ];
-        match self.secret {
-            Some(secret) if self.has_demo => {
+        match self.signer {
+            Some(signer) if self.has_demo => {
                 lines.push(format!("Session tokens of network {NETWORK}, good for a day:"));
                 lines.push(String::new());
                 for user in USERS {
-                    let token = token::sign(secret, user, NETWORK, &token::new_sid(user), TOKEN_TTL)?;
+                    let token = signer.sign(user, NETWORK, &token::new_sid(user), TOKEN_TTL)?;
                     lines.push(format!("  {user:<6} {token}"));
                 }
                 lines.push(String::new());

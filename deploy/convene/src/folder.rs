@@ -130,6 +130,15 @@ pub fn read_secret(folder: &Path, secret: Secret) -> Result<String> {
     }
 }
 
+/// As [`read_secret`]; where the file holds two with a comma between, the first.
+///
+/// # Errors
+/// As [`read_secret`].
+pub fn read_first_secret(folder: &Path, secret: Secret) -> Result<String> {
+    let text = read_secret(folder, secret)?;
+    Ok(text.split_once(',').map_or(text.as_str(), |(first, _)| first).to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
@@ -176,6 +185,19 @@ mod tests {
         fs::write(folder.path().join("jwt-secret"), "too short for HS256, by one .. \n").expect("31 bytes");
         let refused = format!("{:#}", folder.secret(Secret::Jwt).expect_err("too short"));
         assert!(refused.ends_with("jwt-secret has fewer than 32 bytes; remove it to have a new one made"), "{refused}");
+    }
+
+    #[test]
+    fn of_two_secrets_in_the_file_the_first_is_used() {
+        let parent = temporary();
+        let folder = Folder::open(parent.path()).expect("a folder");
+        for (text, first) in
+            [("one of thirty-two bytes or more ..,two\n", "one of thirty-two bytes or more .."), ("x\n", "x")]
+        {
+            fs::write(folder.path().join("admin-token"), text).expect("written");
+            assert_eq!(read_first_secret(folder.path(), Secret::Admin).expect("a secret"), first);
+            assert_eq!(folder.secret(Secret::Admin).expect("both"), text.trim());
+        }
     }
 
     #[test]

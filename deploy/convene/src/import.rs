@@ -24,7 +24,7 @@ use tokio_util::io::ReaderStream;
 
 use crate::{
     client::{cause, envelope_message},
-    folder::{Secret, read_secret},
+    folder::{Secret, read_first_secret},
     note, say,
     settings::Import,
 };
@@ -54,8 +54,8 @@ struct LineError {
 /// The file can not be read, or the gateway did not take it all.
 pub async fn run(settings: &Import) -> Result<ExitCode> {
     let token = match &settings.admin_token {
-        Some(token) => token.clone(),
-        None => read_secret(&settings.data_dir.data_dir, Secret::Admin)
+        Some(tokens) => tokens.first().to_owned(),
+        None => read_first_secret(&settings.data_dir.data_dir, Secret::Admin)
             .context("no administration token: set CONVENE_ADMIN_TOKEN, or start convene in this folder first")?,
     };
     let directory = Directory::new(&settings.admin_url, token)?;

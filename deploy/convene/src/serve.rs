@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow};
+use gateway::config::{admin_tokens, signing_secrets};
 use shared::{
     bus::{Bus, local as local_bus, nats::Nats},
     config::{self, pod_name},
@@ -30,10 +31,12 @@ use crate::{
     postgres::Server,
     say,
     settings::Serve,
+    token::Signer,
 };
 
-/// What is logged. That the worker is not ready while it starts, and that a download fails, is said here in other words.
-const QUIET: &str = "warn,worker::readiness=error,reqwest_retry=error";
+/// What is logged. That the worker is not ready while it starts, and that a download fails, is said here in other words. Why a
+/// token is refused is told to nobody else.
+const QUIET: &str = "warn,worker::readiness=error,reqwest_retry=error,gateway::auth=info";
 
 /// How often readiness is looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -79,13 +82,15 @@ pub async fn run(settings: Serve) -> Result<ExitCode> {
 
     say(&format!("convene {} with its data in {}", config::version(), folder.path().display()));
     if gateway.jwt_secret.is_none() && gateway.jwks_url.is_none() && gateway.jwks_file.is_none() {
-        gateway.jwt_secret = Some(folder.secret(Secret::Jwt)?.parse().map_err(|error: &str| anyhow!(error))?);
+        let secret = folder.secret(Secret::Jwt)?;
+        gateway.jwt_secret = Some(signing_secrets(&secret).map_err(|error| anyhow!("{error}"))?);
     }
     if gateway.admin_token.is_none() {
-        gateway.admin_token = Some(folder.secret(Secret::Admin)?.parse().map_err(|error: &str| anyhow!(error))?);
+        let token = folder.secret(Secret::Admin)?;
+        gateway.admin_token = Some(admin_tokens(&token).map_err(|error| anyhow!("{error}"))?);
     }
-    let secret = gateway.jwt_secret.as_ref().map(|secret| secret.expose().to_owned());
-    let admin_token = gateway.admin_token.as_ref().map(|token| token.expose().to_owned()).unwrap_or_default();
+    let signer = Signer::of_gateway(&gateway);
+    let admin_token = gateway.admin_token.as_ref().map(|tokens| tokens.first().to_owned()).unwrap_or_default();
 
     let mut server = None;
     if !settings.parts.has_database {
@@ -126,7 +131,7 @@ pub async fn run(settings: Serve) -> Result<ExitCode> {
             status = stopped(&mut server) => {
                 Err(anyhow!("PostgreSQL has stopped by itself ({}; see {})", status?, folder.path().join("postgres.log").display()))
             }
-            Err(error) = introduce(&addresses, &database_url, &admin_token, secret.as_deref(), &folder) => {
+            Err(error) = introduce(&addresses, &database_url, &admin_token, signer.as_ref(), &folder) => {
                 // Whoever stops it in the middle gets no complaint about what was not finished.
                 if shutdown.drain.is_cancelled() { Ok(()) } else { Err(error) }
             }
@@ -187,7 +192,7 @@ async fn introduce(
     addresses: &Addresses,
     database_url: &str,
     admin_token: &str,
-    secret: Option<&str>,
+    signer: Option<&Signer>,
     folder: &Folder,
 ) -> Result<Infallible> {
     wait_until_ready("the worker", &addresses.worker_url).await?;
@@ -198,7 +203,7 @@ async fn introduce(
         admin_url: &addresses.admin_url,
         worker_url: &addresses.worker_url,
         reach: addresses.reach,
-        secret,
+        signer,
         folder: folder.path(),
         has_demo,
     };

@@ -112,10 +112,10 @@ impl Args for PartsSettings {
                 )
             })
             .mut_arg("jwt_secret", |arg| {
-                arg.help("Secret that session tokens are signed with (HS256), 32 bytes or more [default: made once, in the data folder]")
+                arg.help("Secret that session tokens are signed with (HS256), 32 bytes or more, or two divided by a comma [default: made once, in the data folder]")
             })
             .mut_arg("admin_token", |arg| {
-                arg.help("Bearer token of the administration [default: made once, in the data folder]")
+                arg.help("Bearer token of the administration, or two divided by a comma [default: made once, in the data folder]")
             })
             // Not every machine lets a process open files for 50,000 sockets.
             .mut_arg("max_connections", |arg| arg.default_value("1000"))
@@ -167,9 +167,15 @@ pub struct Token {
 /// What tokens are signed with.
 #[derive(Args, Clone)]
 pub(crate) struct Signing {
-    /// Secret that the gateway knows [default: the one in the data folder]
-    #[arg(long, env = "CONVENE_JWT_SECRET", value_parser = gateway::config::signing_secret)]
-    pub jwt_secret: Option<gateway::config::Secret>,
+    /// Secret that the gateway knows; of two divided by a comma the first [default: the one in the data folder]
+    #[arg(long, env = "CONVENE_JWT_SECRET", value_parser = gateway::config::signing_secrets)]
+    pub jwt_secret: Option<gateway::config::Secrets>,
+    /// The token's `aud`, where the gateway checks it; of several divided by commas the first
+    #[arg(long, env = "CONVENE_JWT_AUDIENCE", value_delimiter = ',', value_parser = gateway::config::name)]
+    pub audience: Vec<String>,
+    /// The token's `iss`, where the gateway checks it; of several divided by commas the first
+    #[arg(long, env = "CONVENE_JWT_ISSUER", value_delimiter = ',', value_parser = gateway::config::name)]
+    pub issuer: Vec<String>,
     #[command(flatten)]
     pub data_dir: DataDir,
 }
@@ -253,9 +259,9 @@ pub struct Import {
     /// The gateway's management address
     #[arg(long, env = "CONVENE_ADMIN_URL", default_value = "http://127.0.0.1:9090")]
     pub admin_url: String,
-    /// Bearer token of the administration [default: the one in the data folder]
-    #[arg(long, env = "CONVENE_ADMIN_TOKEN")]
-    pub admin_token: Option<String>,
+    /// Bearer token of the administration; of two divided by a comma the first [default: the one in the data folder]
+    #[arg(long, env = "CONVENE_ADMIN_TOKEN", value_parser = gateway::config::admin_tokens)]
+    pub admin_token: Option<gateway::config::Secrets>,
     #[command(flatten)]
     pub(crate) data_dir: DataDir,
 }

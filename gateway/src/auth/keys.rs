@@ -1,27 +1,59 @@
 //! The public keys that tokens are checked with, and when they are read again.
 //!
-//! Keys are kept until a token names one that is not known; then they are read again, by one reader at a time and at most
-//! once a minute. A reading that fails leaves the keys as they are.
+//! | they are read | when |
+//! | --- | --- |
+//! | in the background | `jwks-max-age` after the last time; sooner when their `Cache-Control` says so, but a minute after at the soonest; a minute after a reading that failed |
+//! | at once | a token names a key that is not known: from an allowance of [`READINGS`], of which one comes back every [`REFILL`] |
+//!
+//! One reading at a time, and those who wait share it. One that fails leaves the keys as they are. What it does not bring is
+//! known to be unknown for [`FORGOTTEN_AFTER`]; what nobody could look for is not, so that strangers who use the allowance up
+//! keep nobody out for longer than until the next reading.
+//!
+//! | metric | counts |
+//! | --- | --- |
+//! | `convene_jwks_readings_total` `{outcome}` | readings: ok, failed |
 
 use std::{
+    collections::HashMap,
     fmt,
-    sync::{Arc, PoisonError, RwLock},
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey};
+use metrics::counter;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::{sync::Mutex, time::Instant};
+use sha2::{Digest as _, Sha256};
+use tokio::{
+    sync::{Mutex as AsyncMutex, OwnedMutexGuard},
+    time::{Instant, sleep_until},
+};
 
-use super::{Unauthorized, source::Source};
+use super::{Unauthorized, refusals::shown, source::Source};
 
-/// Keys are not read again sooner after the last time.
-const PAUSE: Duration = Duration::from_secs(60);
+/// So many readings for unknown keys may follow each other at once.
+const READINGS: u32 = 5;
 
-/// Of a key set so many keys are looked at.
+/// After this one of [`READINGS`] comes back.
+const REFILL: Duration = Duration::from_secs(10);
+
+/// An unknown key is looked for again after this.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
+
+/// So many unknown keys are remembered. One more would be looked for each time.
+const MOST_UNKNOWN: usize = 1000;
+
+/// What a publisher says of its key set's age does not make it be read more often than this; nor does a failure.
+const LEAST_AGE: Duration = Duration::from_secs(60);
+
+/// Readings that fail are logged at most so often.
+const LOGGED_EVERY: Duration = Duration::from_secs(60);
+
+/// A key set with more keys is not taken.
 const MAX_KEYS: usize = 100;
 
 /// A key set and its source. Cheap to clone.
@@ -30,16 +62,62 @@ pub(super) struct Keys(Arc<Inner>);
 
 struct Inner {
     source: Source,
+    max_age: Duration,
     known: RwLock<Arc<KeySet>>,
+    unknown: Mutex<Unknown>,
     /// Held while they are read.
-    reading: Arc<Mutex<Reading>>,
+    reading: Arc<AsyncMutex<Reading>>,
 }
 
-/// The last time that the keys were read again.
-#[derive(Default)]
+/// The last reading, and when there may be or must be another one.
 struct Reading {
     began: Option<Instant>,
-    has_failed: bool,
+    is_good: bool,
+    due: Instant,
+    allowance: Allowance,
+    /// When it was last logged that they fail; `None` while they do not.
+    failing: Option<Instant>,
+}
+
+/// [`READINGS`] at once, and one every [`REFILL`].
+struct Allowance {
+    /// When all of them will have come back.
+    full_at: Instant,
+}
+
+impl Allowance {
+    fn take(&mut self, now: Instant) -> bool {
+        let full_at = self.full_at.max(now);
+        if full_at - now > REFILL * (READINGS - 1) {
+            return false;
+        }
+        self.full_at = full_at + REFILL;
+        true
+    }
+}
+
+/// Keys that a reading has not brought, and when that was.
+#[derive(Default)]
+struct Unknown(HashMap<[u8; 32], Instant>);
+
+impl Unknown {
+    /// By digests: a name may be as long as a token.
+    fn name(kid: Option<&str>, algorithm: Algorithm) -> [u8; 32] {
+        Sha256::digest(format!("{algorithm:?} {kid:?}")).into()
+    }
+
+    fn is_remembered(&self, name: &[u8; 32], now: Instant) -> bool {
+        self.0.get(name).is_some_and(|since| now.duration_since(*since) < FORGOTTEN_AFTER)
+    }
+
+    fn remember(&mut self, name: [u8; 32], now: Instant) {
+        if self.0.len() >= MOST_UNKNOWN {
+            self.0.retain(|_, since| now.duration_since(*since) < FORGOTTEN_AFTER);
+        }
+        if self.0.len() < MOST_UNKNOWN {
+            self.0.insert(name, now);
+        }
+    }
 }
 
 impl fmt::Debug for Keys {
@@ -50,63 +128,140 @@ impl fmt::Debug for Keys {
 
 impl Keys {
     /// No keys yet.
-    pub(super) fn new(source: Source) -> Self {
-        Self::holding(source, KeySet::default())
+    pub(super) fn new(source: Source, max_age: Duration) -> Self {
+        Self::due_after(Duration::ZERO, source, max_age)
     }
 
-    /// The keys of a file.
-    pub(super) fn read(source: Source) -> Result<Self> {
-        let keys = match &source {
-            Source::File(path) => Source::read(path).and_then(|json| KeySet::parse(&json)).context("jwks-file")?,
-            Source::Url(..) => KeySet::default(),
-        };
-        Ok(Self::holding(source, keys))
+    /// As [`Keys::new`], with the keys of a file, which must be there.
+    pub(super) fn of_file(path: &Path, max_age: Duration) -> Result<Self> {
+        let set = Source::read(path).and_then(|json| KeySet::parse(&json)).context("jwks-file")?;
+        let keys = Self::due_after(pause(max_age, None), Source::file(path), max_age);
+        keys.take(set);
+        Ok(keys)
     }
 
-    fn holding(source: Source, keys: KeySet) -> Self {
-        Self(Arc::new(Inner { source, known: RwLock::new(Arc::new(keys)), reading: Arc::default() }))
+    fn due_after(pause: Duration, source: Source, max_age: Duration) -> Self {
+        for outcome in ["ok", "failed"] {
+            counter!("convene_jwks_readings_total", "outcome" => outcome).increment(0);
+        }
+        let now = Instant::now();
+        let (due, allowance) = (now + pause, Allowance { full_at: now });
+        let reading = Reading { began: None, is_good: false, due, allowance, failing: None };
+        let reading = Arc::new(AsyncMutex::new(reading));
+        Self(Arc::new(Inner { source, max_age, known: RwLock::default(), unknown: Mutex::default(), reading }))
     }
 
     fn known(&self) -> Arc<KeySet> {
         self.0.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The key of that name for that algorithm, or without a name the only one for it.
+    fn take(&self, set: KeySet) {
+        let mut known = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.names() != set.names() {
+            tracing::info!(keys = set.names().join(", "), "tokens are checked with these keys from now on");
+        }
+        *known = Arc::new(set);
+    }
+
+    /// The keys of that name for that algorithm, one as a rule; without a name the only one for it.
     ///
     /// # Errors
     /// [`Unauthorized::Algorithm`] when the key is for another one, [`Unauthorized::UnknownKey`],
-    /// [`Unauthorized::KeysAway`].
-    pub(super) async fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<DecodingKey, Unauthorized> {
-        if let Some(found) = self.known().find(kid, algorithm) {
+    /// [`Unauthorized::KeysAway`] when it could not be looked for.
+    pub(super) async fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Vec<DecodingKey>, Unauthorized> {
+        let arrived = Instant::now();
+        let name = Unknown::name(kid, algorithm);
+        let known = || {
+            let is_remembered =
+                || self.unknown().is_remembered(&name, arrived).then_some(Err(Unauthorized::UnknownKey));
+            self.known().find(kid, algorithm).or_else(is_remembered)
+        };
+        if let Some(found) = known() {
             return found;
         }
-        let has_failed = self.read_again().await;
-        let unknown = if has_failed { Unauthorized::KeysAway } else { Unauthorized::UnknownKey };
-        self.known().find(kid, algorithm).unwrap_or(Err(unknown))
+        let reading = self.0.reading.clone().lock_owned().await;
+        // By now somebody else may have had them read.
+        if let Some(found) = known() {
+            return found;
+        }
+        if !self.read_since(arrived, reading).await {
+            return Err(Unauthorized::KeysAway);
+        }
+        self.known().find(kid, algorithm).unwrap_or_else(|| {
+            self.unknown().remember(name, Instant::now());
+            Err(Unauthorized::UnknownKey)
+        })
     }
 
-    /// Reads the keys again, unless that was done within [`PAUSE`]. Whether it failed the last time.
-    ///
-    /// Whoever comes while they are read waits for that reading. It goes on when they go away, so that nobody can keep
-    /// the keys from being read by hanging up.
-    async fn read_again(&self) -> bool {
-        let mut reading = self.0.reading.clone().lock_owned().await;
-        if reading.began.is_some_and(|began| began.elapsed() < PAUSE) {
-            return reading.has_failed;
+    fn unknown(&self) -> MutexGuard<'_, Unknown> {
+        self.0.unknown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is a good reading that began after this moment: one that began before may have missed what was published
+    /// meanwhile. Reads now where there was none and the allowance suffices.
+    async fn read_since(&self, moment: Instant, mut reading: OwnedMutexGuard<Reading>) -> bool {
+        if reading.began.is_some_and(|began| began > moment) {
+            return reading.is_good;
         }
+        reading.allowance.take(Instant::now()) && self.read(reading).await
+    }
+
+    /// Reads them again and again, as their age demands.
+    pub(super) async fn keep_read(&self) {
+        loop {
+            let due = self.0.reading.lock().await.due;
+            sleep_until(due).await;
+            let reading = self.0.reading.clone().lock_owned().await;
+            // Not when a token has had them read meanwhile.
+            if reading.due <= Instant::now() {
+                self.read(reading).await;
+            }
+        }
+    }
+
+    /// Reads them; whether that went well. It goes on when whoever asked goes away, so that nobody can keep the keys from
+    /// being read by hanging up.
+    async fn read(&self, mut reading: OwnedMutexGuard<Reading>) -> bool {
         let keys = self.clone();
         let task = tokio::spawn(async move {
-            reading.began = Some(Instant::now());
-            let result = keys.0.source.load().await.and_then(|json| KeySet::parse(&json));
-            reading.has_failed = result.is_err();
-            match result {
-                Ok(set) => *keys.0.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set),
-                Err(error) => tracing::warn!(error = format!("{error:#}"), "the keys of tokens could not be read"),
+            let began = Instant::now();
+            (reading.began, reading.is_good) = (Some(began), false);
+            reading.due = began + pause(keys.0.max_age, Some(LEAST_AGE));
+            let loaded = keys.0.source.load().await;
+            let parsed = loaded.and_then(|loaded| Ok((KeySet::parse(&loaded.json)?, loaded.max_age)));
+            let outcome = if parsed.is_ok() { "ok" } else { "failed" };
+            counter!("convene_jwks_readings_total", "outcome" => outcome).increment(1);
+            match parsed {
+                Ok((set, stated)) => {
+                    keys.take(set);
+                    reading.is_good = true;
+                    reading.due = began + pause(keys.0.max_age, stated);
+                    if reading.failing.take().is_some() {
+                        tracing::info!("the keys of tokens can be read again");
+                    }
+                }
+                Err(error) if reading.failing.is_none_or(|logged| logged.elapsed() >= LOGGED_EVERY) => {
+                    reading.failing = Some(began);
+                    let error = format!("{error:#}");
+                    tracing::warn!(error, "the keys of tokens could not be read; those that are known stay");
+                }
+                Err(_) => {}
             }
-            reading.has_failed
+            reading.is_good
         });
-        task.await.unwrap_or(true)
+        task.await.unwrap_or(false)
     }
+}
+
+/// When keys are to be read again: `max_age` after the last time, or what their publisher has stated if that is sooner, but
+/// not within [`LEAST_AGE`] for his sake. By up to a fifth at random, so that pods that were started together do not read
+/// together.
+fn pause(max_age: Duration, stated: Option<Duration>) -> Duration {
+    let (least, most) = match stated.filter(|stated| *stated < max_age) {
+        Some(stated) => (stated.mul_f64(0.8).max(LEAST_AGE), stated.max(LEAST_AGE.mul_f64(1.25))),
+        None => (max_age.mul_f64(0.8), max_age),
+    };
+    rand::random_range(least.min(max_age)..=most.min(max_age))
 }
 
 /// Keys that can be used.
@@ -124,28 +279,30 @@ impl KeySet {
     /// could sign with them.
     fn parse(json: &[u8]) -> Result<Self> {
         let Jwks { keys } = serde_json::from_slice(json).ok().context("not a JSON Web Key Set")?;
-        let keys: Vec<Key> = keys
-            .into_iter()
-            .take(MAX_KEYS)
-            .filter_map(|key| serde_json::from_value(key).ok())
-            .filter_map(Jwk::into_key)
-            .collect();
+        ensure!(keys.len() <= MAX_KEYS, "holds more than {MAX_KEYS} keys");
+        let keys: Vec<Key> =
+            keys.into_iter().filter_map(|key| serde_json::from_value(key).ok()).filter_map(Jwk::into_key).collect();
         ensure!(!keys.is_empty(), "holds no key for RS256, ES256 or EdDSA");
         Ok(Self(keys))
     }
 
-    /// `None` when nothing is known under that name: perhaps not yet.
-    fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<Result<DecodingKey, Unauthorized>> {
+    /// `None` when nothing is known under that name: perhaps not yet. Several may have one name, while one replaces the other.
+    fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<Result<Vec<DecodingKey>, Unauthorized>> {
         let fits = |key: &&Key| key.algorithm == algorithm;
-        let Some(kid) = kid else {
-            let mut fitting = self.0.iter().filter(fits);
-            let first = fitting.next()?;
-            let is_only = fitting.next().is_none();
-            return Some(if is_only { Ok(first.key.clone()) } else { Err(Unauthorized::UnknownKey) });
-        };
-        let mut named = self.0.iter().filter(|key| key.kid.as_deref() == Some(kid)).peekable();
-        named.peek()?;
-        Some(named.find(fits).map(|key| key.key.clone()).ok_or(Unauthorized::Algorithm))
+        let is_named = |key: &&Key| kid.is_none() || key.kid.as_deref() == kid;
+        let fitting: Vec<_> = self.0.iter().filter(is_named).filter(fits).map(|key| key.key.clone()).collect();
+        match (kid, fitting.len()) {
+            (Some(_), 0) => self.0.iter().any(|key| is_named(&key)).then_some(Err(Unauthorized::Algorithm)),
+            (None, 0) => None,
+            (Some(_), _) | (None, 1) => Some(Ok(fitting)),
+            (None, _) => Some(Err(Unauthorized::UnknownKey)),
+        }
+    }
+
+    /// What the log shows of it.
+    fn names(&self) -> Vec<String> {
+        let name = |key: &Key| format!("{} {:?}", key.kid.as_deref().map_or_else(String::new, shown), key.algorithm);
+        self.0.iter().map(name).collect()
     }
 }
 

@@ -6,11 +6,11 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use proptest::{prelude::*, sample::select};
 use serde_json::{Value, json};
 
-use super::tests::{SECRET, check, claims, key, key_file, token};
+use super::tests::{NOBODY, SECRET, check, claims, key, key_file, token, trusting};
 use super::*;
 
 static AUTHENTICATOR: LazyLock<Authenticator> =
-    LazyLock::new(|| Authenticator::new(Some(SECRET), None, Some(key_file().path())).expect("settings"));
+    LazyLock::new(|| trusting(Trust { secrets: &[SECRET], jwks_file: Some(key_file().path()), ..NOBODY }));
 
 /// A good token for each algorithm that we take.
 static GOOD: LazyLock<[String; 4]> = LazyLock::new(|| {

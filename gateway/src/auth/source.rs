@@ -1,15 +1,34 @@
 //! Where public keys come from: a file or an address with a JSON Web Key Set (RFC 7517).
 
-use std::{fmt, fs::File, io::Read, path::Path, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    fs::{self, File},
+    io::Read as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
-use reqwest::{Client, Url, redirect::Policy};
+use reqwest::{
+    Client, Url,
+    header::{ACCEPT, CACHE_CONTROL, HeaderMap},
+    redirect::Policy,
+};
+use tokio::time::timeout;
 
-/// The whole of a fetch takes at most so long.
+/// The whole of a reading takes at most so long.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A key set is at most so large.
 const MAX_BYTES: usize = 256 * 1024;
+
+/// A key set as it was read.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub json: Vec<u8>,
+    /// For how long it is fresh, as its publisher says.
+    pub max_age: Option<Duration>,
+}
 
 /// A key set's place.
 #[derive(Clone)]
@@ -54,6 +73,8 @@ impl Source {
 
     /// The key set's JSON, from a file.
     pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+        // What is no file might never come to its end, nor be opened.
+        ensure!(fs::metadata(path).context("cannot be opened")?.is_file(), "is no file");
         let mut json = Vec::new();
         let file = File::open(path).context("cannot be opened")?;
         file.take(MAX_BYTES as u64 + 1).read_to_end(&mut json).context("cannot be read")?;
@@ -61,31 +82,82 @@ impl Source {
         Ok(json)
     }
 
-    /// The key set's JSON.
-    pub(super) async fn load(&self) -> Result<Vec<u8>> {
+    /// Reads the key set.
+    ///
+    /// # Errors
+    /// It is not there, too large, or not read in time. The error does not hold the address.
+    pub(super) async fn load(&self) -> Result<Loaded> {
         match self {
             Self::File(path) => {
                 let path = path.clone();
-                tokio::task::spawn_blocking(move || Self::read(&path)).await?
+                let read = tokio::task::spawn_blocking(move || Self::read(&path));
+                let json = timeout(PATIENCE, read).await.context("not read in time")???;
+                Ok(Loaded { json, max_age: None })
             }
             Self::Url(url, client) => fetch(url.as_ref().clone(), client).await,
         }
     }
 }
 
-async fn fetch(url: Url, client: &Client) -> Result<Vec<u8>> {
+async fn fetch(url: Url, client: &Client) -> Result<Loaded> {
     let mut response = client
         .get(url)
-        .header("accept", "application/json")
+        .header(ACCEPT, "application/json")
         .send()
         .await
         .and_then(reqwest::Response::error_for_status)
         .map_err(reqwest::Error::without_url)?;
     ensure!(response.status().is_success(), "answered with status {}", response.status());
+    let max_age = max_age(response.headers());
     let mut json = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(reqwest::Error::without_url)? {
         ensure!(json.len() + chunk.len() <= MAX_BYTES, "larger than {MAX_BYTES} bytes");
         json.extend_from_slice(&chunk);
     }
-    Ok(json)
+    Ok(Loaded { json, max_age })
+}
+
+/// What `Cache-Control` says (RFC 9111 5.2.2): the shortest, where it says several things.
+fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    let values = headers.get_all(CACHE_CONTROL).into_iter().filter_map(|value| value.to_str().ok());
+    let seconds = values.flat_map(|value| value.split(',')).filter_map(|directive| {
+        let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
+        match name.trim().to_ascii_lowercase().as_str() {
+            "max-age" => value.trim().trim_matches('"').parse().ok(),
+            "no-cache" | "no-store" => Some(0),
+            _ => None,
+        }
+    });
+    seconds.min().map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_shortest_age_that_is_stated_counts_and_nonsense_does_not() {
+        for (values, expected) in [
+            (&[][..], None),
+            (&["max-age=300"], Some(300)),
+            (&["public, Max-Age=300, must-revalidate"], Some(300)),
+            (&["max-age=\"300\""], Some(300)),
+            (&["max-age=300, max-age=60"], Some(60)),
+            (&["max-age=300", "max-age=60"], Some(60)),
+            (&["no-store"], Some(0)),
+            (&["no-cache=\"set-cookie\", max-age=300"], Some(0)),
+            (&["max-age"], None),
+            (&["max-age=-1"], None),
+            (&["max-age=soon, s-maxage=5"], None),
+            (&["max-age=99999999999999999999999"], None),
+            (&["=,;, \u{7f}"], None),
+            (&["max-age=18446744073709551615"], Some(u64::MAX)),
+        ] {
+            let values = values.iter().filter_map(|value| HeaderValue::from_bytes(value.as_bytes()).ok());
+            let headers: HeaderMap = values.map(|value| (CACHE_CONTROL, value)).collect();
+            assert_eq!(max_age(&headers), expected.map(Duration::from_secs), "{headers:?}");
+        }
+    }
 }

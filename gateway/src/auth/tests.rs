@@ -66,17 +66,31 @@ fn signed(algorithm: Algorithm, kid: Option<&str>, key: &EncodingKey, claims: &V
     Token(encode(&header, claims, key).expect("a token"))
 }
 
+/// Nobody is trusted yet.
+pub(super) const NOBODY: Trust<'_> = Trust {
+    secrets: &[],
+    jwks_url: None,
+    jwks_file: None,
+    jwks_max_age: Duration::from_secs(300),
+    audiences: &[],
+    issuers: &[],
+};
+
+pub(super) fn trusting(trust: Trust<'_>) -> Authenticator {
+    Authenticator::new(trust).expect("settings")
+}
+
 fn with_secret() -> Authenticator {
-    Authenticator::new(Some(SECRET), None, None).expect("settings")
+    trusting(Trust { secrets: &[SECRET], ..NOBODY })
 }
 
 /// With the public keys alone.
 fn with_keys() -> Authenticator {
-    Authenticator::new(None, None, Some(key_file().path())).expect("settings")
+    trusting(Trust { jwks_file: Some(key_file().path()), ..NOBODY })
 }
 
 pub(super) async fn check(authenticator: &Authenticator, token: &Token) -> Result<Verified, Unauthorized> {
-    authenticator.authenticate(token, now()).await
+    authenticator.authenticate(token, now()).await.map_err(|refused| refused.reason)
 }
 
 /// What becomes of these claims, signed as they should be.
@@ -133,7 +147,7 @@ async fn what_another_key_signed_is_refused() {
 async fn an_algorithm_is_only_taken_from_the_key_that_is_for_it() {
     let (secret, keys) = (with_secret(), with_keys());
     let file = key_file();
-    let both = Authenticator::new(Some(SECRET), None, Some(file.path())).expect("settings");
+    let both = trusting(Trust { secrets: &[SECRET], jwks_file: Some(file.path()), ..NOBODY });
 
     // Who has no secret could otherwise sign with what everyone can read.
     for public in [RSA_PUBLIC, &RSA_PUBLIC[..RSA_PUBLIC.len() - 1], key_set().as_bytes()] {
@@ -268,7 +282,8 @@ async fn exp_and_nbf_have_no_leeway() {
         (now() + Duration::from_secs(60) + micro, Some(Unauthorized::Expired)),
         (SystemTime::UNIX_EPOCH, Some(Unauthorized::NotYetValid)),
     ] {
-        assert_eq!(authenticator.authenticate(&token, at).await.err(), expected, "{at:?}");
+        let refused = authenticator.authenticate(&token, at).await.err();
+        assert_eq!(refused.map(|refused| refused.reason), expected, "{at:?}");
     }
 }
 
@@ -340,6 +355,131 @@ async fn profile_claims_are_taken_where_they_fit_and_never_refuse_a_session() {
     assert_eq!(claim(odd).await.expect("a session").claims, ProfileClaims::default());
 }
 
+#[tokio::test]
+async fn either_of_two_secrets_is_good_and_a_third_is_not() {
+    const OTHER: &str = "another secret of at least thirty-two bytes";
+    let both = trusting(Trust { secrets: &[OTHER, SECRET], ..NOBODY });
+    let signed = |secret: &str| token(Algorithm::HS256, None, &EncodingKey::from_secret(secret.as_bytes()));
+    for secret in [OTHER, SECRET] {
+        assert!(check(&both, &signed(secret)).await.is_ok(), "{secret}");
+    }
+    for secret in ["a third secret of at least thirty-two bytes", &format!("{OTHER},{SECRET}")] {
+        assert_eq!(check(&both, &signed(secret)).await.err(), Some(Unauthorized::Signature), "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn two_keys_of_one_name_are_both_good_while_one_replaces_the_other() {
+    let other = EncodingKey::from_ed_pem(OTHER_ED).expect("a key");
+    let keys = [&key(Algorithm::EdDSA), &other].map(|key| public(key, Algorithm::EdDSA, "ed"));
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), json!({"keys": keys}).to_string()).expect("written");
+    let both = trusting(Trust { jwks_file: Some(file.path()), ..NOBODY });
+    for key in [&key(Algorithm::EdDSA), &other] {
+        assert!(check(&both, &token(Algorithm::EdDSA, Some("ed"), key)).await.is_ok());
+    }
+    let forged = token(Algorithm::EdDSA, Some("ed"), &key(Algorithm::EdDSA)).0;
+    let forged = Token(forged[..forged.len() - 42].to_owned());
+    assert_eq!(check(&both, &forged).await.err(), Some(Unauthorized::Signature));
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+#[tokio::test]
+async fn aud_must_hold_one_of_the_audiences_where_they_are_set() {
+    let audiences = names(&["convene", "calendar"]);
+    let set = trusting(Trust { secrets: &[SECRET], audiences: &audiences, ..NOBODY });
+    let refused = Some(Unauthorized::Audience);
+    for (aud, expected) in [
+        (json!("convene"), None),
+        (json!("calendar"), None),
+        (json!(["other", "calendar"]), None),
+        (json!([7, null, "convene"]), None),
+        (json!("Convene"), refused),
+        (json!("convene,calendar"), refused),
+        (json!(["other"]), refused),
+        (json!([]), refused),
+        (json!(""), refused),
+        (json!(null), refused),
+        (json!(7), refused),
+        (json!({"convene": "convene"}), refused),
+        (json!([["convene"]]), refused),
+    ] {
+        let mut claims = claims();
+        claims["aud"] = aud.clone();
+        let token = signed(Algorithm::HS256, None, &key(Algorithm::HS256), &claims);
+        assert_eq!(check(&set, &token).await.err(), expected, "{aud}");
+        assert!(check(&with_secret(), &token).await.is_ok(), "unset, it is not looked at: {aud}");
+    }
+    let without = token(Algorithm::HS256, None, &key(Algorithm::HS256));
+    assert_eq!(check(&set, &without).await.err(), refused);
+}
+
+#[tokio::test]
+async fn iss_must_be_one_of_the_issuers_where_they_are_set() {
+    let issuers = names(&["https://accounts.example.org", "other"]);
+    let set = trusting(Trust { secrets: &[SECRET], issuers: &issuers, ..NOBODY });
+    let refused = Some(Unauthorized::Issuer);
+    for (iss, expected) in [
+        (json!("https://accounts.example.org"), None),
+        (json!("other"), None),
+        (json!("https://accounts.example.org/"), refused),
+        (json!(["other"]), refused),
+        (json!(""), refused),
+        (json!(null), refused),
+    ] {
+        let mut claims = claims();
+        claims["iss"] = iss.clone();
+        let token = signed(Algorithm::HS256, None, &key(Algorithm::HS256), &claims);
+        assert_eq!(check(&set, &token).await.err(), expected, "{iss}");
+        assert!(check(&with_secret(), &token).await.is_ok(), "unset, it is not looked at: {iss}");
+    }
+    let without = token(Algorithm::HS256, None, &key(Algorithm::HS256));
+    assert_eq!(check(&set, &without).await.err(), refused);
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_helps_and_nothing_of_the_person() {
+    let (audiences, issuers) = (names(&["convene"]), names(&["us"]));
+    let secret = with_secret();
+    let file = key_file();
+    let keys = trusting(Trust { jwks_file: Some(file.path()), ..NOBODY });
+    let demanding = trusting(Trust { secrets: &[SECRET], audiences: &audiences, issuers: &issuers, ..NOBODY });
+    let with = |name: &str, value: Value| {
+        let mut claims = json!({"sub": "alice", "sid": "s", "net": "demo", "exp": NOW + 60, "iss": "us", "aud": "convene",
+            "email": "alice@example.org"});
+        claims[name] = value;
+        signed(Algorithm::HS256, None, &key(Algorithm::HS256), &claims)
+    };
+    let other = EncodingKey::from_ed_pem(OTHER_ED).expect("a key");
+    for (authenticator, token, reason, detail) in [
+        (&secret, with("exp", json!(NOW - 90)), Unauthorized::Expired, "90 s ago"),
+        (&secret, with("nbf", json!(NOW as f64 + 0.5)), Unauthorized::NotYetValid, "in 1 s"),
+        (&secret, with("sid", json!(null)), Unauthorized::Claim("sid"), "claim sid"),
+        (&demanding, with("aud", json!(["a", "b\n", "c", "d"])), Unauthorized::Audience, r#"aud "a", "b?", "c""#),
+        (&demanding, with("aud", json!(null)), Unauthorized::Audience, "aud none"),
+        (&demanding, with("iss", json!("them")), Unauthorized::Issuer, r#"iss "them""#),
+        (&keys, token(Algorithm::EdDSA, Some("ed"), &other), Unauthorized::Signature, r#"algorithm EdDSA, kid "ed""#),
+        (
+            &keys,
+            token(Algorithm::EdDSA, Some("a\u{1b}[31m"), &other),
+            Unauthorized::UnknownKey,
+            r#"algorithm EdDSA, kid "a?[31m""#,
+        ),
+        (
+            &keys,
+            token(Algorithm::HS256, None, &key(Algorithm::HS256)),
+            Unauthorized::Algorithm,
+            "algorithm HS256, kid none",
+        ),
+    ] {
+        let refused = authenticator.authenticate(&token, now()).await.expect_err(detail);
+        assert_eq!(refused, Refused::new(reason, detail));
+    }
+}
+
 fn headers(fields: &[(&'static str, &[u8])]) -> HeaderMap {
     let value = |value: &[u8]| axum::http::HeaderValue::from_bytes(value).expect("a value");
     fields.iter().map(|(name, text)| (axum::http::HeaderName::from_static(name), value(text))).collect()
@@ -407,7 +547,10 @@ fn a_missing_or_malformed_setting_is_named() {
         (None, None, Some(&missing), "jwks-file"),
         (None, Some("https://example.org/keys"), Some(&broken), "jwks-url"),
     ] {
-        let error = Authenticator::new(secret, url, file.map(std::path::PathBuf::as_path)).expect_err(name);
+        let file = file.map(std::path::PathBuf::as_path);
+        let secrets: Vec<&str> = secret.into_iter().collect();
+        let trust = Trust { secrets: &secrets, jwks_url: url, jwks_file: file, ..NOBODY };
+        let error = Authenticator::new(trust).expect_err(name);
         let message = format!("{error:#}");
         assert!(message.contains(name) && !message.contains("password") && !message.contains('\n'), "{message}");
     }
@@ -427,7 +570,7 @@ proptest! {
         signature in "[A-Za-z0-9_-]{0,90}",
     ) {
         static AUTHENTICATOR: LazyLock<Authenticator> = LazyLock::new(|| {
-            Authenticator::new(Some(SECRET), None, Some(key_file().path())).expect("settings")
+            trusting(Trust { secrets: &[SECRET], jwks_file: Some(key_file().path()), ..NOBODY })
         });
         let token = Token(unsigned(&header, &payload).0 + &signature);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

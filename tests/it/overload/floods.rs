@@ -1,8 +1,11 @@
 //! More requests, pings and bad tokens than anybody has a right to.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
 };
 
 use axum::{Json, Router, routing::get};
@@ -109,7 +112,7 @@ async fn key_set() -> (String, Arc<AtomicUsize>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_tokens_ask_no_worker_read_the_keys_once_and_keep_nobody_out() {
+async fn bad_tokens_ask_no_worker_read_the_keys_a_few_times_and_keep_nobody_out() {
     const TOKENS: usize = 600;
     let (url, keys_read) = key_set().await;
     let stack = Stack::builder().processes().gateway_arg(&format!("--jwks-url={url}")).start().await;
@@ -119,14 +122,21 @@ async fn bad_tokens_ask_no_worker_read_the_keys_once_and_keep_nobody_out() {
         stack.workers[0].metric("convene_worker_requests_total", &labels).await
     };
     let before = connects().await;
+    let since = Instant::now();
+    let unauthorized = AtomicUsize::new(0);
     let refused = async {
         stream::iter(0..TOKENS)
             .for_each_concurrent(64, |number| {
-                let address = stack.gateways[0].public;
+                let (address, unauthorized) = (stack.gateways[0].public, &unauthorized);
                 async move {
-                    let token = if number % 2 == 0 { unknown_key(number) } else { format!("a.b.{number}") };
+                    // What nobody can look for any more is not said to be bad.
+                    let (token, statuses) = match number % 2 {
+                        0 => (unknown_key(number), &[401, 503][..]),
+                        _ => (format!("a.b.{number}"), &[401][..]),
+                    };
                     let refused = Connect::to(address).token(&token).open().await.expect_err("a bad token");
-                    assert_eq!(refused.status, 401);
+                    assert!(statuses.contains(&refused.status), "{refused:?}");
+                    unauthorized.fetch_add(usize::from(refused.status == 401), Ordering::Relaxed);
                 }
             })
             .await;
@@ -138,10 +148,14 @@ async fn bad_tokens_ask_no_worker_read_the_keys_once_and_keep_nobody_out() {
     };
     tokio::join!(refused, let_in);
     bystander.leave().await;
-    assert_eq!(keys_read.load(Ordering::Relaxed), 1);
+    // At the start, five at once, and one every ten seconds.
+    let most = 1 + 5 + since.elapsed().as_secs() / 10;
+    let read = keys_read.load(Ordering::Relaxed) as u64;
+    assert!((1..=most).contains(&read), "{read} of {most}");
     let heard = connects().await - before;
     assert!((20.0..100.0).contains(&heard), "of the bad ones no worker has heard: {heard}");
+    let unauthorized = unauthorized.into_inner() as f64;
     eventually!(stack.gateways[0].metric("convene_upgrades_refused_total", &["no valid session"]).await, |refused| {
-        *refused == TOKENS as f64
+        *refused == unauthorized
     });
 }

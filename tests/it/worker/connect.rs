@@ -4,7 +4,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use shared::{
     api::Code,
-    internal::{CheckSessions, ProfileClaims, RevokeSession, Session},
+    internal::{CheckSessions, NoSession, ProfileClaims, RevokeSession, Session},
 };
 
 use super::world::{World, session};
@@ -91,7 +91,7 @@ async fn a_gateway_is_told_everything_of_a_session_in_one_answer() {
 }
 
 #[tokio::test]
-async fn who_is_not_of_the_network_is_401_and_nobody_learns_more() {
+async fn who_is_not_of_the_network_is_401_and_only_the_gateway_learns_why() {
     let world = World::new().await;
     let worker = world.worker(&["--auto-provision"]).await;
     world
@@ -118,6 +118,19 @@ async fn who_is_not_of_the_network_is_401_and_nobody_learns_more() {
         Session { sid: "\0".to_owned(), ..session("alice") },
     ] {
         assert_eq!(refusal(&world, &stranger).await, Code::Unauthorized, "{stranger:?}");
+    }
+    world.ask(&RevokeSession { sid: "revoked".to_owned() }).await.expect("revoked");
+    let with = |sid: &str, session: Session| Session { sid: sid.to_owned(), ..session };
+    for (stranger, why) in [
+        (of("alice", "unknown"), NoSession::UnknownNetwork),
+        (of("dave", "closed"), NoSession::UnknownNetwork),
+        (of("alice", "other"), NoSession::NotOfNetwork),
+        (of("gone", "demo"), NoSession::NotOfNetwork),
+        (with("revoked", of("alice", "demo")), NoSession::Revoked),
+        (with("revoked", of("alice", "other")), NoSession::Revoked),
+    ] {
+        let refused = world.connect(&stranger, claims()).await.expect_err("not let in");
+        assert_eq!(NoSession::from_message(&refused.message), Some(why), "{stranger:?}");
     }
     assert_eq!(world.count("SELECT count(*) FROM members").await, 4, "nobody was added to a network");
     assert_eq!(world.count("SELECT count(*) FROM users").await, 5);

@@ -2,8 +2,8 @@
 //! the link of an invitation.
 
 use chrono::Utc;
-use shared::internal::{CalendarFile, ReadCalendar, Session};
-use sqlx::{FromRow, PgConnection};
+use shared::internal::{CalendarFile, NoSession, ReadCalendar, Session};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
@@ -21,11 +21,14 @@ pub(crate) async fn handle(read: &mut Read<Gateway>, request: ReadCalendar) -> R
     let connection = read.connection();
     let user = match &request.reader {
         Some(session) => User::of(connection, session).await?,
-        None => None,
+        // Gateways ask this of nobody.
+        None => Err(NoSession::NotOfNetwork),
     };
-    if user.is_none() && request.invitation.is_empty() {
-        return Err(Error::unauthorized("no valid session"));
-    }
+    let user = match user {
+        Ok(user) => Some(user),
+        Err(_) if !request.invitation.is_empty() => None,
+        Err(reason) => return Err(reason.into()),
+    };
     let not_found = || Error::not_found("session");
     let id = object_id("session", &request.session_id)?;
     let mut reader = match (user, &request.reader) {
@@ -45,26 +48,35 @@ pub(crate) async fn handle(read: &mut Read<Gateway>, request: ReadCalendar) -> R
 }
 
 /// A user of the network whose session is good.
-#[derive(Debug, FromRow)]
+#[derive(Debug)]
 struct User {
     verified_email: Option<String>,
     name: String,
 }
 
 impl User {
-    async fn of(connection: &mut PgConnection, session: &Session) -> Result<Option<Self>, Error> {
-        Ok(sqlx::query_as(
-            "SELECT m.verified_email, trim(u.first_name || ' ' || u.last_name) AS name
-             FROM members m JOIN users u ON u.id = m.user_id
-             WHERE m.network_id = $1 AND m.user_id = $2
-                 AND NOT EXISTS (SELECT FROM revoked_sessions r
-                                 WHERE r.sid = $3 AND r.revoked_at > now() - interval '30 days')",
+    /// The user, or why his session lets nobody in.
+    async fn of(connection: &mut PgConnection, session: &Session) -> Result<Result<Self, NoSession>, Error> {
+        let found: Option<(bool, bool, Option<String>, Option<String>)> = sqlx::query_as(
+            "SELECT EXISTS (SELECT FROM revoked_sessions r
+                            WHERE r.sid = $3 AND r.revoked_at > now() - interval '30 days'),
+                    u.id IS NOT NULL, m.verified_email, trim(u.first_name || ' ' || u.last_name)
+             FROM networks n
+             LEFT JOIN members m ON m.network_id = n.id AND m.user_id = $2
+             LEFT JOIN users u ON u.id = m.user_id
+             WHERE n.id = $1 AND n.deleted_at IS NULL",
         )
         .bind(&session.network)
         .bind(&session.user)
         .bind(&session.sid)
         .fetch_optional(connection)
-        .await?)
+        .await?;
+        Ok(match found {
+            None => Err(NoSession::UnknownNetwork),
+            Some((true, ..)) => Err(NoSession::Revoked),
+            Some((_, false, ..)) => Err(NoSession::NotOfNetwork),
+            Some((_, _, verified_email, name)) => Ok(Self { verified_email, name: name.unwrap_or_default() }),
+        })
     }
 
     /// I1: the owner, those who are invited or have joined, and whoever sees a public session.

@@ -8,7 +8,7 @@ use shared::{
         Timestamp, from_json, is_identifier,
         user::{Network, Permissions, User, UserInfo},
     },
-    internal::{Connect, Connected, Partition, ProfileClaims, Session},
+    internal::{Connect, Connected, NoSession, Partition, ProfileClaims, Session},
 };
 use sqlx::{Connection as _, FromRow, PgConnection, Row as _, postgres::PgRow};
 
@@ -22,11 +22,11 @@ use crate::{
 /// the token's claims, where `auto-provision` is on.
 ///
 /// # Errors
-/// 401 when the network is unknown, the user is not of it, or the session was revoked.
+/// 401 with a [`NoSession`] when the network is unknown, the user is not of it, or the session was revoked.
 pub(crate) async fn handle(read: &mut Read<Gateway>, request: Connect) -> Result<Connected, Error> {
     let Connect { session, claims } = request;
     if !is_identifier(&session.network) || !is_identifier(&session.user) || session.sid.contains('\0') {
-        return Err(no_session());
+        return Err(NoSession::NotOfNetwork.into());
     }
     let may_provision = read.context().config.auto_provision;
     let connection = read.connection();
@@ -36,10 +36,10 @@ pub(crate) async fn handle(read: &mut Read<Gateway>, request: Connect) -> Result
         (found, is_new) = provision(connection, &session, &claims).await?;
     }
     if found.is_revoked {
-        return Err(Error::unauthorized("the session was revoked"));
+        return Err(NoSession::Revoked.into());
     }
     if !found.is_member {
-        return Err(no_session());
+        return Err(NoSession::NotOfNetwork.into());
     }
     let user_info = UserInfo { is_new, ..found.user_info };
     let user_info = RawValue::from_string(to_json(&user_info)?)
@@ -76,11 +76,6 @@ async fn provision(
     }
 }
 
-/// Tells nothing of which networks and users there are.
-fn no_session() -> Error {
-    Error::unauthorized("no valid session")
-}
-
 async fn look(connection: &mut PgConnection, session: &Session) -> Result<Found, Error> {
     let row = sqlx::query(include_str!("connect.sql"))
         .bind(&session.network)
@@ -88,7 +83,7 @@ async fn look(connection: &mut PgConnection, session: &Session) -> Result<Found,
         .bind(&session.sid)
         .fetch_optional(connection)
         .await?
-        .ok_or_else(no_session)?;
+        .ok_or(NoSession::UnknownNetwork)?;
     let mut found = Found::from_row(&row)?;
     found.user_info.network.id = session.network.clone();
     if found.is_known {

@@ -112,6 +112,37 @@ fn where_nobody_answers_each_command_says_so_in_one_line() {
     }
 }
 
+#[test]
+fn tokens_are_signed_with_the_first_secret_for_the_first_audience_and_issuer() {
+    let [old, new] = ["the old secret of at least thirty-two bytes", "the new secret of at least thirty-two bytes"];
+    let place = Place::new()
+        .with("CONVENE_JWT_SECRET", &format!("{old},{new}"))
+        .with("CONVENE_ADMIN_TOKEN", "the old token of two,the new token of two")
+        .with("CONVENE_JWT_AUDIENCE", "convene,calendar")
+        .with("CONVENE_JWT_ISSUER", "https://accounts.example.org");
+    let (_convene, tokens) = place.serve();
+    let said = |args: &[&str]| -> Value {
+        let output = place.run(args);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    };
+    let get = "testVersionNotSupported";
+    for args in [&["call", "--token", &tokens[0].1, get][..], &["call", "--user", "alice", get]] {
+        assert_eq!(said(args)["error"]["code"], 426, "{args:?}");
+    }
+    for (other, value) in
+        [("--audience", "rooms"), ("--issuer", "somebody"), ("--jwt-secret", &new.replace("new", "bad"))]
+    {
+        let refused = refusal(&place.run(&["call", "--user", "alice", other, value, get]));
+        assert!(refused.contains("no valid session"), "{other}: {refused}");
+    }
+    assert_eq!(
+        said(&["call", "--user", "alice", "--jwt-secret", new, "--audience", "calendar", get])["error"]["code"],
+        426
+    );
+    write(&place.path().join("lines.jsonl"), r#"{"kind":"network","id":"other"}"#);
+    assert!(place.run(&["import", "lines.jsonl"]).status.success());
+}
+
 fn place_of(place: &Place, command: &str) -> String {
     if command == "import" { place.management.to_string() } else { place.listen.to_string() }
 }
