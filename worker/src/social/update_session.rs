@@ -12,7 +12,7 @@ use crate::{
     object::object_id,
     social::{
         invite::check_invited,
-        news, reading,
+        moved, news, reading,
         session::{Content, OPEN_SLOT},
         standing::{Standing, lock_checked},
     },
@@ -29,19 +29,25 @@ pub(crate) async fn handle(change: &mut Change, request: UpdateSessionRequest) -
     }
 
     let old = &standing.content;
-    let new = old.changed(input, standing.bounds())?;
+    let zones = change.context().zones.clone();
+    let new = old.changed(input, standing.bounds(), &zones)?;
     if new != *old {
         if (&new.room_id, &new.prop_id) != (&old.room_id, &old.prop_id) {
             new.check_place(change.connection(), &session, standing.event_id).await?;
         }
-        write(change, id, &new, new.time != old.time).await?;
+        let is_moved = new.time != old.time;
+        write(change, id, &new, is_moved).await?;
         if new.session_type != old.session_type {
             let is_open_slot = new.session_type == OPEN_SLOT;
             invite_joined(change, &session.network, id, is_open_slot).await?;
         }
-        news::tell_all(change, &session.network, id, &[]).await?;
+        if is_moved {
+            moved::tell(change, &session.network, id).await?;
+        } else {
+            news::tell_all(change, &session.network, id, &[]).await?;
+        }
     }
-    Ok(SessionData { session: reading::read_one(change.connection(), &session, id, true).await? })
+    Ok(SessionData { session: reading::read_one(change.connection(), &zones, &session, id, true).await? })
 }
 
 /// The event stays (S4).
@@ -57,6 +63,7 @@ fn check_event(input: &SessionInput, standing: &Standing) -> Result<(), Error> {
 
 async fn write(change: &mut Change, id: Uuid, new: &Content, is_moved: bool) -> Result<(), Error> {
     let network = change.session().network.clone();
+    let zones = change.context().zones.clone();
     let Rgba { r, g, b, a } = new.color.into();
     // The statement's own time, not the transaction's: it begins after the lock, so `updated_at` never falls.
     sqlx::query(
@@ -65,7 +72,11 @@ async fn write(change: &mut Change, id: Uuid, new: &Content, is_moved: bool) -> 
              SET room_id = $3, prop_id = $4, session_type = $5, title = $6, description = $7,
                  color_r = $8, color_g = $9, color_b = $10, color_a = $11,
                  starts_at = $12, seconds = $13, is_recurring = $14, local_start = $15, time_zone = $16, ends_at = $17,
-                 sequence = sequence + $18::boolean::integer, updated_at = statement_timestamp()
+                 sequence = sequence + $18::boolean::integer, updated_at = statement_timestamp(),
+                 -- Newer zone data than ours will have another look.
+                 zone_data = CASE WHEN $18 THEN greatest(zone_data, $19) ELSE zone_data END,
+                 zone_data_sequence = CASE WHEN $18 AND coalesce(zone_data <= $19, true) THEN sequence + 1
+                                           ELSE zone_data_sequence END
              WHERE network_id = $1 AND id = $2
          )
          UPDATE social_participants SET starts_at = $12, ends_at = $17
@@ -89,6 +100,7 @@ async fn write(change: &mut Change, id: Uuid, new: &Content, is_moved: bool) -> 
     .bind(&new.time.time_zone)
     .bind(new.time.ends_at)
     .bind(is_moved)
+    .bind(zones.version())
     .execute(change.connection())
     .await?;
     Ok(())

@@ -27,7 +27,8 @@ pub(crate) async fn cancel<C>(change: &mut Change<C>, network: &str, ids: &[Uuid
     let networks = vec![network; told.len()];
     let mut texts = Vec::new();
     let mut sessions = Vec::new();
-    for mut occasion in Occasion::load(change.connection(), &networks, &told).await? {
+    let zones = change.context().zones.clone();
+    for mut occasion in Occasion::load(change.connection(), &zones, &networks, &told).await? {
         if occasion.is_over {
             continue;
         }

@@ -10,9 +10,11 @@ use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use crate::{
+    context::Context,
     database::{Lease, Pool},
     error::Error,
     social::outsiders::{Token, invite::PAUSE_MINUTES, occasion::Occasion},
+    zones::Zones,
 };
 
 /// So many links of one invitation are good at once: those of a day's attempts. Of more, the newest.
@@ -92,8 +94,8 @@ impl Parcel {
 }
 
 /// Takes what is due of a kind of address, up to so many. What has become pointless is forgotten.
-pub(super) async fn take(pool: &Pool, kind: i16, most: usize) -> Result<Vec<Parcel>, Error> {
-    let mut lease = Lease::begin(pool).await?;
+pub(super) async fn take(context: &Context, kind: i16, most: usize) -> Result<Vec<Parcel>, Error> {
+    let mut lease = Lease::begin(&context.pool).await?;
     let rows: Vec<Row> = sqlx::query_as(
         "WITH due AS MATERIALIZED (
              SELECT network_id, session_id, kind, address FROM social_messages
@@ -119,19 +121,22 @@ pub(super) async fn take(pool: &Pool, kind: i16, most: usize) -> Result<Vec<Parc
         lease.roll_back().await?;
         return Ok(Vec::new());
     }
-    let parcels = pack(lease.connection(), rows).await?;
+    let parcels = pack(lease.connection(), &context.zones, rows).await?;
     lease.commit().await?;
     Ok(parcels)
 }
 
-async fn pack(connection: &mut PgConnection, rows: Vec<Row>) -> Result<Vec<Parcel>, Error> {
+async fn pack(connection: &mut PgConnection, zones: &Zones, rows: Vec<Row>) -> Result<Vec<Parcel>, Error> {
     let mut parcels = Vec::new();
     let mut invitations = Vec::new();
     let mut pointless = Vec::new();
     for row in rows {
-        match row.cancelled.as_deref().map(serde_json::from_str) {
+        match row.cancelled.as_deref().map(serde_json::from_str::<Occasion>) {
             None => invitations.push(row),
-            Some(Ok(occasion)) => parcels.push(Parcel { row, content: Content::Cancellation, occasion }),
+            Some(Ok(occasion)) => {
+                let occasion = Occasion { zones: zones.clone(), ..occasion };
+                parcels.push(Parcel { row, content: Content::Cancellation, occasion });
+            }
             // It must not keep all others from being sent.
             Some(Err(error)) => {
                 tracing::error!(session = %row.session_id, %error, "nobody can be told that a session was deleted");
@@ -141,7 +146,7 @@ async fn pack(connection: &mut PgConnection, rows: Vec<Row>) -> Result<Vec<Parce
     }
     let (networks, sessions): (Vec<&str>, Vec<Uuid>) =
         invitations.iter().map(|row| (row.network_id.as_str(), row.session_id)).unzip();
-    let occasions: HashMap<Uuid, Occasion> = Occasion::load(&mut *connection, &networks, &sessions)
+    let occasions: HashMap<Uuid, Occasion> = Occasion::load(&mut *connection, zones, &networks, &sessions)
         .await?
         .into_iter()
         .filter(|occasion| !occasion.is_over)
