@@ -41,7 +41,7 @@ pub(crate) async fn handle(read: &mut Read, request: EventId) -> Result<Sessions
     .bind(MAX_LISTED as i64)
     .fetch_all(&mut *snapshot)
     .await?;
-    let rows = listed.into_iter().map(|Listed { manages, row }| (row.as_shown(&zones), manages)).collect();
+    let rows = listed.into_iter().map(|Listed { manages, row }| (row.shown(&zones), manages)).collect();
     let mut sessions = reading::read_many(&mut snapshot, &session, rows).await?;
     snapshot.rollback().await?;
     sessions.sort_by(|a, b| (a.start_date, &a.id).cmp(&(b.start_date, &b.id)));

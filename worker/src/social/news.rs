@@ -136,7 +136,7 @@ async fn load<C>(change: &mut Change<C>, network: &str, id: Uuid, most: usize) -
     .fetch_optional(change.connection())
     .await?
     .ok_or_else(|| Error::not_found("session"))?;
-    let row = loaded.row.as_shown(&change.context().zones);
+    let row = loaded.row.shown(&change.context().zones);
     let joined = loaded.joined.into_iter().zip(loaded.joined_at);
     let joined = joined.map(|(user_id, joined_at)| Joined { joined_at, user_id }).collect();
     Ok((Party { row, invited: loaded.invited.into_iter().zip(loaded.roles).collect() }, joined))

@@ -33,7 +33,7 @@ pub(crate) async fn read_one(
     id: Uuid,
     manages: bool,
 ) -> Result<SocialSession, Error> {
-    let row = row(connection, &session.network, id).await?.as_shown(zones);
+    let row = row(connection, &session.network, id).await?.shown(zones);
     let mut parties = Party::load(&mut *connection, vec![row]).await?;
     let party = parties.pop().ok_or_else(|| Error::not_found("session"))?;
     let first = crowd::after(&mut *connection, party.key(), None, MAX_LISTED_JOINED).await?;

@@ -284,7 +284,7 @@ fn session_type(number: i64) -> Result<i16, Error> {
     })
 }
 
-/// A row of `social_session_details`. What clients get is [`Row::as_shown`].
+/// A row of `social_session_details`. What clients get is [`Row::shown`].
 #[derive(Clone, Debug, FromRow)]
 pub(crate) struct Row {
     pub(crate) network_id: String,
@@ -300,7 +300,7 @@ pub(crate) struct Row {
 
 impl Row {
     /// With the first start that the series has.
-    pub(crate) fn as_shown(mut self, zones: &Zones) -> Self {
+    pub(crate) fn shown(mut self, zones: &Zones) -> Self {
         self.content.time.starts_at = self.content.time.start(zones);
         self
     }
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn s9_a_zone_that_is_newer_than_our_zone_data_keeps_the_offset_of_the_first_start() {
+    fn s9_a_zone_unknown_to_our_data_keeps_the_offset_of_the_first_start() {
         let zones = Zones::bundled();
         let time = Time { time_zone: "Europe/Atlantis".to_owned(), ..weekly() };
         assert_eq!(time.start(&zones), time.starts_at);

@@ -84,7 +84,7 @@ pub(crate) async fn run(context: Arc<Context>, shutdown: Shutdown) {
     let work = async {
         tokio::join!(passes, counts);
     };
-    shutdown.work_until_drained(work).await;
+    Box::pin(shutdown.work_until_drained(work)).await;
 }
 
 /// How many sessions are still to be looked at with the newest zone data that is known.
@@ -387,7 +387,7 @@ async fn try_to_work_out(context: &Arc<Context>, network: &str, id: Uuid) -> Res
             match moved::tell(&mut change, network, id).await {
                 // Nobody can help it here that a session is too large to be told.
                 Err(Error::Told(error)) => {
-                    tracing::warn!(session = %id, %error, "nobody is told that a session has moved")
+                    tracing::warn!(session = %id, %error, "nobody is told that a session has moved");
                 }
                 outcome => outcome?,
             }
