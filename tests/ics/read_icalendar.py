@@ -5,8 +5,7 @@ icalendar leaves recurrences to recurring-ical-events.
 
 import json
 import sys
-from datetime import timezone
-from itertools import islice
+from datetime import timedelta, timezone
 from pathlib import Path
 
 import recurring_ical_events
@@ -36,7 +35,10 @@ def person(address):
 def occurrences(calendar, event):
     # By DTEND each lasts the same exact time: RFC 5545, 3.8.5.3. Python subtracts what clocks show.
     seconds = event.end.astimezone(timezone.utc) - event.start.astimezone(timezone.utc)
-    starts = [each.start.astimezone(timezone.utc) for each in islice(recurring_ical_events.of(calendar).all(), MOST)]
+    # All at once: asked for one after the other, it looks at ever more weeks for each.
+    first = event.start.astimezone(timezone.utc)
+    each = recurring_ical_events.of(calendar).between(first - timedelta(weeks=1), first + timedelta(weeks=MOST + 1))
+    starts = sorted(one.start.astimezone(timezone.utc) for one in each)[:MOST]
     return [[instant(start), instant(start + seconds)] for start in starts]
 
 

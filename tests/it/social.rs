@@ -14,6 +14,7 @@ mod rights;
 mod sessions;
 mod thousands;
 mod times;
+mod zone_data;
 
 use harness::{Client, Stack};
 use serde_json::{Value, json};

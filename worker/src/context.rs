@@ -1,6 +1,10 @@
 //! What a handler is given: the caller, the database and, for a change, a place for its events.
 
-use std::{collections::BTreeSet, io, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    io,
+    sync::{Arc, atomic::AtomicI64},
+};
 
 use serde::Serialize;
 use shared::{
@@ -16,6 +20,7 @@ use crate::{
     database::{Lease, Pool},
     error::Error,
     outbox::{self, Emission},
+    zones::Zones,
 };
 
 /// What every request of this worker shares.
@@ -31,6 +36,10 @@ pub struct Context {
     pub presence: Presence,
     /// The settings.
     pub config: Arc<Config>,
+    /// The zone data.
+    pub(crate) zones: Zones,
+    /// How many sessions are still to be looked at with newer zone data (S9); negative where that is not counted.
+    pub(crate) series_waiting: Arc<AtomicI64>,
 }
 
 /// A caller that is no client: a gateway of ours, for itself.

@@ -17,7 +17,7 @@
 //! | [`database`] | the pool, the schema, a new epoch |
 //! | `object` | identifiers of what is made here |
 //! | `readiness`, `management` | whether the worker can do its work; the listener that says so |
-//! | [`clock`] | this machine's clock |
+//! | [`clock`], [`zones`] | this machine's clock; the zone data |
 //! | [`config`] | the settings |
 
 pub mod availability;
@@ -31,6 +31,7 @@ pub mod outbox;
 pub mod relay;
 pub mod retention;
 pub mod router;
+pub mod zones;
 
 mod age;
 mod management;
@@ -49,7 +50,10 @@ mod meeting;
 mod social;
 mod user;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicI64},
+    time::Duration,
+};
 
 use anyhow::Result;
 use shared::{
@@ -65,6 +69,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use clock::Clock;
 pub use config::Config;
+pub use zones::Zones;
 
 use context::Context;
 use management::Management;
@@ -85,6 +90,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// This machine's clock, which is held against PostgreSQL's.
     pub clock: Clock,
+    /// The zone data.
+    pub zones: Zones,
 }
 
 /// Runs a worker until it has been told to drain and has drained, or to stop.
@@ -104,6 +111,8 @@ pub async fn run(management: TcpListener, config: Config, parts: Parts, shutdown
         bus: parts.bus,
         presence: parts.presence,
         config: Arc::new(config),
+        zones: parts.zones,
+        series_waiting: Arc::new(AtomicI64::new(-1)),
     });
 
     // Everything in the background ends with this function, however it ends.

@@ -14,7 +14,7 @@ use shared::{
     telemetry,
 };
 use tokio::net::TcpListener;
-use worker::{Clock, Config, Parts, config::Database, database};
+use worker::{Clock, Config, Parts, Zones, config::Database, database};
 
 /// What is done instead of serving.
 #[derive(Debug, Subcommand)]
@@ -90,6 +90,7 @@ async fn run(Serve { management, servers, mut config }: Serve) -> Result<()> {
         presence: Redis::connect(&servers.redis_url)?,
         metrics: Metrics::install()?,
         clock: Clock::system(),
+        zones: Zones::bundled(),
     };
     worker::run(management, config, parts, shutdown).await
 }

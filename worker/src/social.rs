@@ -8,7 +8,8 @@
 //! | `people`, `crowd`, `reading` | who belongs to a session, as each reader sees it |
 //! | `invite`, `address` | whom a request invites |
 //! | `outsiders` | invitations of people whom the network does not know |
-//! | `news` | what is pushed, and to whom |
+//! | `news`, `moved` | what is pushed, and to whom; what follows when a session has moved |
+//! | `zone_data` | series worked out again with newer zone data |
 //! | `leave` | users who leave the network |
 //! | `place`, `limits` | rooms and props; how long and how many |
 
@@ -16,6 +17,7 @@ mod crowd;
 mod event;
 mod invite;
 mod limits;
+mod moved;
 mod people;
 mod place;
 mod reading;
@@ -28,6 +30,7 @@ pub(crate) mod leave;
 pub(crate) mod news;
 pub(crate) mod outsiders;
 pub(crate) mod session;
+pub(crate) mod zone_data;
 
 use shared::{
     api::social::{

@@ -116,6 +116,7 @@ pub async fn run(settings: Serve) -> Result<ExitCode> {
                 presence: presence.clone(),
                 metrics: metrics.clone(),
                 clock: worker::Clock::system(),
+                zones: worker::Zones::bundled(),
             },
             worker_shutdown.clone(),
         ));

@@ -1,6 +1,10 @@
 //! The sessions whose files are read, and what was meant.
 
-use jiff::{SignedDuration, civil::DateTime};
+use jiff::{
+    SignedDuration,
+    civil::DateTime,
+    tz::{TimeZoneDatabase, TimeZoneName},
+};
 use serde_json::{Value, json};
 use shared::api::{Timestamp, timestamp::zone_written};
 use worker::{
@@ -165,6 +169,18 @@ pub fn all() -> Vec<Case> {
     add("first-over-a-change", invite(Method::Request(BOB), berlin("2026-10-24T23:00:00"), 6 * 3600));
     add("longer-than-a-week", invite(Method::Request(BOB), berlin("2026-01-07T10:00:00"), 8 * 86_400));
     cases
+}
+
+/// A series without end in each zone of the zone data, at noon, when no clock is changed.
+pub fn zones() -> Vec<Case> {
+    let case = |zone: TimeZoneName<'_>| {
+        let name = zone.to_string();
+        let time = weekly("2026-01-07T12:00:00", &name, None);
+        Case { name: name.replace('/', "-"), invite: invite(Method::Request(BOB), time, 3600) }
+    };
+    let zones: Vec<Case> = TimeZoneDatabase::bundled().available().map(case).collect();
+    assert!(zones.len() > 400, "they are known");
+    zones
 }
 
 fn with_text(text: &'static str) -> Invite<'static> {

@@ -3,7 +3,7 @@
 use harness::Stack;
 use serde_json::{Value, json};
 
-use super::{People, count, create, event_for, publish, update, users, with, yoga};
+use super::{People, count, create, event_for, get, joined, named, publish, refused, update, users, with, yoga};
 
 /// What is at the round table.
 async fn at_the_table(client: &mut harness::Client) -> Vec<(String, String)> {
@@ -171,10 +171,158 @@ async fn u1_invitations_count_until_they_are_answered_or_over() {
     let ended = with(with(yoga(Some(&ended)), past), json!({"isRecurring": true}));
     create(&mut people.bob, ended, users(&["dave"])).await;
     assert_eq!(counted().await, 3, "not what is over");
-    people.dave.ask("social:joinSession", super::named(&made[0])).await;
+    people.dave.ask("social:joinSession", named(&made[0])).await;
     assert_eq!(counted().await, 2, "not what is joined");
-    people.dave.ask("social:declineSessionJoin", super::named(&made[1])).await;
+    people.dave.ask("social:declineSessionJoin", named(&made[1])).await;
     assert_eq!(counted().await, 1);
-    people.bob.ask("social:deleteSession", super::named(&made[3])).await;
+    people.bob.ask("social:deleteSession", named(&made[3])).await;
     assert_eq!(counted().await, 0);
+}
+
+/// The calendar file of a session, as bob gets it, unfolded.
+async fn file(stack: &Stack, session: &Value) -> String {
+    let id = session["id"].as_str().expect("an id");
+    let url = format!("http://{}/api/v0/resource/sessionInvitation/{id}", stack.gateways[0].public);
+    let token = harness::token::token("bob", "demo", "session-of-bob");
+    let answer = harness::stack::http().get(url).bearer_auth(token).send().await.expect("the gateway answers");
+    answer.text().await.expect("a body").replace("\r\n ", "")
+}
+
+fn has_lines(file: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(file.contains(&format!("\r\n{line}\r\n")), "{line} is not in {file}");
+    }
+}
+
+/// In Berlin, clocks show 02:30 twice on 31 October 2027: at 00:30Z and at 01:30Z.
+fn in_the_second_run() -> Value {
+    json!({"startDate": "2027-10-31T01:30:00Z", "duration": 1800})
+}
+
+#[tokio::test]
+async fn s9_a_weekly_session_does_not_begin_in_the_second_run_of_an_hour() {
+    let stack = Stack::builder().start().await;
+    let mut people = People::of(&stack).await;
+    let second = with(yoga(None), in_the_second_run());
+    let weekly = json!({"isRecurring": true});
+    let expected = "data.session.startDate: ";
+    let request = json!({"session": with(second.clone(), weekly.clone())});
+    let (code, message) = refused(&mut people.bob, "social:createSession", request).await;
+    assert!(code == 400 && message.starts_with(expected), "{code} {message}");
+
+    // Once it may; but then it is not made weekly.
+    let single = create(&mut people.bob, second, json!([])).await;
+    assert_eq!(single["startDate"], "2027-10-31T01:30:00Z");
+    let first = with(yoga(None), json!({"startDate": "2027-10-31T00:30:00Z", "duration": 1800, "isRecurring": true}));
+    let series = create(&mut people.bob, first, json!([])).await;
+    for (session, changes) in [
+        (&single, weekly.clone()),
+        (&single, with(in_the_second_run(), weekly)),
+        // Nor is a weekly one moved there.
+        (&series, json!({"startDate": "2027-10-31T01:30:00Z"})),
+        (&series, json!({"startDate": "2029-10-28T01:59:59.999999Z"})),
+    ] {
+        let request = json!({"session": with(changes.clone(), json!({"id": session["id"]}))});
+        let (code, message) = refused(&mut people.bob, "social:updateSession", request).await;
+        assert!(code == 400 && message.starts_with(expected), "{changes}: {code} {message}");
+    }
+    let lines = ["DTSTART;TZID=Europe/Berlin:20271031T023000", "DTEND:20271031T010000Z"];
+    has_lines(&file(&stack, &series).await, &lines);
+    assert_eq!(get(&mut people.bob, &series).await["startDate"], "2027-10-31T00:30:00Z");
+
+    // What is only renamed, and what is not weekly, is not asked.
+    update(&mut people.bob, &single, json!({"title": "Late"})).await;
+    let later =
+        update(&mut people.bob, &series, json!({"startDate": "2027-10-31T01:30:00Z", "isRecurring": false})).await;
+    assert_eq!((&later["startDate"], &later["isRecurring"]), (&json!("2027-10-31T01:30:00Z"), &json!(false)));
+}
+
+#[tokio::test]
+async fn s9_a_weekly_session_lasts_at_most_seven_days() {
+    const WEEK: u32 = 7 * 24 * 3600;
+    let stack = Stack::builder().start().await;
+    let mut people = People::of(&stack).await;
+    let lasting =
+        |seconds: u32, is_recurring: bool| with(yoga(None), json!({"duration": seconds, "isRecurring": is_recurring}));
+    let expected = "data.session.duration: ";
+    for seconds in [WEEK + 1, 8 * 24 * 3600] {
+        let request = json!({"session": lasting(seconds, true)});
+        let (code, message) = refused(&mut people.bob, "social:createSession", request).await;
+        assert!(code == 400 && message.starts_with(expected), "{seconds}: {code} {message}");
+    }
+    let longest = create(&mut people.bob, lasting(WEEK, true), json!([])).await;
+    let long = create(&mut people.bob, lasting(8 * 24 * 3600, false), json!([])).await;
+    for (session, changes) in [
+        (&longest, json!({"duration": WEEK + 1})),
+        (&long, json!({"isRecurring": true})),
+        (&long, json!({"isRecurring": true, "duration": WEEK + 1})),
+    ] {
+        let request = json!({"session": with(changes.clone(), json!({"id": session["id"]}))});
+        let (code, message) = refused(&mut people.bob, "social:updateSession", request).await;
+        assert!(code == 400 && message.starts_with(expected), "{changes}: {code} {message}");
+    }
+
+    // One of before stays as it is until its time is changed.
+    sqlx::query("UPDATE social_sessions SET is_recurring = true, ends_at = NULL WHERE id = $1::uuid")
+        .bind(long["id"].as_str().expect("an id"))
+        .execute(&mut stack.database().await)
+        .await
+        .expect("an older session");
+    let whole = with(get(&mut people.bob, &long).await, json!({"title": "Retreat"}));
+    let renamed = update(&mut people.bob, &long, whole).await;
+    assert_eq!(renamed["title"], "Retreat");
+    assert_eq!((&renamed["duration"], &renamed["isRecurring"]), (&json!(8 * 24 * 3600), &json!(true)));
+    let moved = json!({"session": {"id": long["id"], "startDate": "2030-01-09T10:00:00Z"}});
+    let (code, message) = refused(&mut people.bob, "social:updateSession", moved).await;
+    assert!(code == 400 && message.starts_with(expected), "{code} {message}");
+    let shorter = json!({"startDate": "2030-01-09T10:00:00Z", "duration": 3600});
+    assert_eq!(update(&mut people.bob, &long, shorter).await["startDate"], "2030-01-09T10:00:00Z");
+}
+
+#[tokio::test]
+async fn s11_those_who_belong_are_told_that_their_event_ends_a_series() {
+    let stack = Stack::builder().start().await;
+    let mut people = People::of(&stack).await;
+    let event = event_for(&mut people.alice, 0).await;
+    let weekly = with(yoga(Some(&event)), json!({"isRecurring": true}));
+    let series = create(&mut people.bob, weekly, users(&["carol"])).await;
+    let single = create(&mut people.bob, yoga(Some(&event)), users(&["carol"])).await;
+    people.dave.ask("social:joinSession", named(&series)).await;
+    let mut before = get(&mut people.bob, &series).await;
+    has_lines(&file(&stack, &series).await, &["RRULE:FREQ=WEEKLY;UNTIL=20300130T100000Z", "SEQUENCE:0"]);
+    for client in [&mut people.bob, &mut people.carol] {
+        for _ in 0..3 {
+            client.event("social:sessionUpdated").await;
+        }
+    }
+    people.dave.event("social:sessionUpdated").await;
+
+    for (n, (end, until)) in
+        [("2030-01-16T11:00:00Z", "20300116T100000Z"), ("2030-02-06T12:00:00Z", "20300206T100000Z")]
+            .into_iter()
+            .enumerate()
+    {
+        // The first one only ends it; then neither the title nor an end that cuts nothing is told.
+        for changes in [json!({"endDate": end}), json!({"title": end}), json!({"startDate": "2029-12-31T00:00:00Z"})] {
+            let request = json!({"eventId": event["id"], "event": changes});
+            people.alice.ask("social:updateEvent", request).await;
+        }
+        let sequence = format!("SEQUENCE:{}", n + 1);
+        has_lines(&file(&stack, &series).await, &[&format!("RRULE:FREQ=WEEKLY;UNTIL={until}"), &sequence]);
+        let now = get(&mut people.bob, &series).await;
+        assert_ne!(now["updated"], before["updated"]);
+        assert_eq!(joined(&now), ["dave"]);
+        for client in [&mut people.bob, &mut people.carol, &mut people.dave] {
+            assert_eq!(client.event("social:sessionUpdated").await["data"]["session"], now);
+        }
+        before = now;
+    }
+    let last = update(&mut people.bob, &single, json!({"title": "Last"})).await;
+    for client in [&mut people.bob, &mut people.carol] {
+        assert_eq!(
+            client.event("social:sessionUpdated").await["data"]["session"],
+            last,
+            "the single one was not told of"
+        );
+    }
 }

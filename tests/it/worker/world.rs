@@ -21,7 +21,7 @@ use shared::{
 };
 use sqlx::{Connection as _, PgConnection};
 use tokio::{net::TcpListener, task::JoinHandle};
-use worker::{Clock, Parts, config::DatabaseUrl};
+use worker::{Clock, Parts, Zones, config::DatabaseUrl};
 
 /// Longer than anything takes here; the budget of every request that does not say otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -131,6 +131,7 @@ impl World {
             presence: presence::Presence::new(presence::local::Local::new()),
             metrics: Metrics::install().expect("metrics"),
             clock,
+            zones: Zones::bundled(),
         };
         let shutdown = Shutdown::default();
         let task = tokio::spawn(worker::run(listener, settings.config, parts, shutdown.clone()));

@@ -50,6 +50,7 @@ pub struct Pod {
     pub(super) beat: Option<Duration>,
     logs: PathBuf,
     starts: AtomicU32,
+    zones: std::sync::Mutex<worker::Zones>,
     running: Mutex<Running>,
 }
 
@@ -95,6 +96,7 @@ impl Pod {
             beat: None,
             logs,
             starts: AtomicU32::new(0),
+            zones: std::sync::Mutex::default(),
             running: Mutex::new(Running::No),
         }
     }
@@ -110,6 +112,15 @@ impl Pod {
             Some(log_filter) => Running::Process(self.spawn(start, log_filter).expect("the pod starts")),
             None => self.run_here().await.expect("the pod starts"),
         };
+    }
+
+    /// Has a worker of this process work with other zone data from its next start on.
+    ///
+    /// # Panics
+    /// When it is a process.
+    pub fn bring_zones(&self, zones: worker::Zones) {
+        assert!(self.log_filter.is_none(), "zone data is no setting");
+        *self.zones.lock().expect("nobody panics with it") = zones;
     }
 
     /// `gateway-0`, say: what it is called at every start, unless a test calls it otherwise.
@@ -186,6 +197,7 @@ impl Pod {
                     presence: Redis::connect(&settings.servers.redis_url)?,
                     metrics,
                     clock: worker::Clock::system(),
+                    zones: self.zones.lock().expect("nobody panics with it").clone(),
                 };
                 tokio::spawn(worker::run(management, settings.config, parts, shutdown.clone()))
             }

@@ -16,7 +16,7 @@
 //! | libical 3.0, when it knows the zone (ICU) | either; if as T4, the next occurrence is late by the gap | second |
 //!
 //! UNTIL waits for the second run, for those who read the last occurrence so. A first occurrence in the second run of an hour
-//! (S9 leaves it there) cannot be said: DTSTART is read as the first run.
+//! cannot be said, as DTSTART is read as the first run: S9 refuses it.
 //!
 //! # Ends
 //!
@@ -25,7 +25,7 @@
 //! difference DTEND is in UTC.
 
 use jiff::{
-    SignedDuration, ToSpan as _,
+    SignedDuration,
     civil::DateTime,
     tz::{AmbiguousOffset, TimeZone},
 };
@@ -33,9 +33,6 @@ use shared::api::Timestamp;
 
 use super::{line::Lines, local, plus_seconds, utc, zone::Zone};
 use crate::availability::calendar::{from_jiff, instant_at, to_jiff, wall_at};
-
-/// How far into the future a zone without a rule is told, in a series without end.
-const HORIZON_YEARS: i64 = 10;
 
 /// Every week at the same clock time.
 #[derive(Clone, Debug)]
@@ -63,10 +60,8 @@ impl<'a> Series<'a> {
         let first = instant_at(weekly.wall, &weekly.zone);
         let last = weekly.last.map(|last| last.max(first));
         let is_changing = weekly.zone.preceding(jiff::Timestamp::MAX).next().is_some();
-        let zone = to_jiff(first).filter(|_| is_changing).map(|start| {
-            let horizon = horizon(first.max(now));
-            Zone::of(&weekly.zone, start, last.and_then(to_jiff), horizon)
-        });
+        let zone = to_jiff(first).zip(to_jiff(now)).filter(|_| is_changing);
+        let zone = zone.map(|(first, now)| Zone::of(&weekly.zone, first, last.and_then(to_jiff), now));
         Self { weekly, first, last, zone }
     }
 
@@ -95,12 +90,6 @@ impl<'a> Series<'a> {
         let until = self.last.map(|last| format!(";UNTIL={}", utc(self.weekly.second_run(last))));
         lines.property("RRULE", &[], &format!("FREQ=WEEKLY{}", until.unwrap_or_default()));
     }
-}
-
-fn horizon(from: Timestamp) -> jiff::Timestamp {
-    let from = wall_at(from, &TimeZone::UTC).unwrap_or(DateTime::MAX);
-    let until = from.saturating_add(HORIZON_YEARS.years());
-    TimeZone::UTC.to_timestamp(until).unwrap_or(jiff::Timestamp::MAX)
 }
 
 impl Weekly {

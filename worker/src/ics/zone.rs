@@ -6,17 +6,17 @@
 //! A series without end needs one without end. Where a zone goes on by a rule (New York: second Sunday in March, first in
 //! November), the rule is found by looking: at the transitions of [`SAMPLE_YEARS`] years from some time after today on. Such
 //! a span holds every shape of a year, so transitions that fall within the same seven days on the same weekday at the same
-//! time in each of these years are the rule; what does not, is none. Seven days that are no first, second, third, fourth or
-//! last week of a month are named one by one, and where they run into the next month (Cairo: the Friday after the last
-//! Thursday in October), there are two observances, one for each month. From the sample the rule is followed back as far as
+//! time in each of these years are the rule; what does not, is none. From the sample the rule is followed back as far as
 //! the real transitions obey it, also beyond the first occurrence (vobject takes a zone for UTC that does not differ from it
 //! between 2000 and 2020, as London would); what was before is listed. So the rule is never trusted: all that it says about
 //! the past and the years of the sample has been compared.
 //!
-//! Where a zone has no rule (Gaza follows the moon, and its transitions are known to 2086), the transitions are listed:
-//! to the last occurrence, or, without a last one, for ten years from now or from the first occurrence, whichever is later
-//! (`HORIZON_YEARS`). Nothing honest can be said for longer; the file is made anew whenever somebody asks
-//! for it, and most programs know the zone by its name anyway.
+//! Only a first, second, third, fourth or last weekday of a month is told as a rule: Outlook takes one ordinal weekday or one
+//! day of a month, never both (MS-OXCICAL, 2.1.3.2.1). Where a zone has a change that is no such day (Jerusalem: the Friday before
+//! the last Sunday in March; Cairo, Nuuk, Santiago), or that follows the moon (Gaza), all of its transitions are listed: to
+//! the last occurrence, but no further than [`MOST_YEARS`] from now or from the first occurrence, whichever is later, and
+//! without a last one for [`HORIZON_YEARS`] from then. Nothing honest can be said for longer; the file is made anew whenever
+//! somebody asks for it, and most programs know the zone by its name anyway.
 //!
 //! Each listed transition is an observance of its own, without RDATE: where there is one, ical.js forgets DTSTART and all but
 //! the first value of a line.
@@ -32,6 +32,12 @@ use super::{line::Lines, local};
 
 /// Every date falls on every weekday within so many years, also when a leap year is left out as in 2100.
 const SAMPLE_YEARS: i16 = 40;
+
+/// How far into the future transitions are listed one by one in a series without end: some 20 of them.
+pub(super) const HORIZON_YEARS: i16 = 10;
+
+/// How far at most in one with an end: some 200 of them, 30 KB.
+const MOST_YEARS: i16 = 100;
 
 /// Programs that compare clock times must find an observance before the first occurrence, whatever the offset. In hours.
 const MARGIN: i64 = 48;
@@ -78,10 +84,10 @@ struct Observance {
 }
 
 impl Zone {
-    /// For occurrences that begin from `first` to `last`; without a last one, until the horizon if the zone has no rule.
-    pub(super) fn of(zone: &TimeZone, first: Timestamp, last: Option<Timestamp>, horizon: Timestamp) -> Self {
-        let listed_until = last.unwrap_or(horizon);
-        let last_year = zone.to_datetime(listed_until.max(horizon)).year();
+    /// For occurrences that begin from `first` to `last`, as it is told at `now`.
+    pub(super) fn of(zone: &TimeZone, first: Timestamp, last: Option<Timestamp>, now: Timestamp) -> Self {
+        let year = zone.to_datetime(first.max(now)).year();
+        let horizon = year.saturating_add(HORIZON_YEARS);
         let first = first.saturating_sub(MARGIN.hours()).unwrap_or(Timestamp::MIN);
         let mut changes = changes(zone, first.min(RULES_FROM));
         let mut next = changes.next();
@@ -93,10 +99,16 @@ impl Zone {
             }
             taken
         };
-        let known = take_until(last_year);
-        let sample = take_until(last_year.saturating_add(SAMPLE_YEARS));
-        let rules = rules(&sample, last_year);
-        let regular = follow_back(&known, &rules, last_year);
+        let mut known = take_until(horizon);
+        let mut sample = take_until(horizon.saturating_add(SAMPLE_YEARS));
+        let rules = rules(&sample, horizon);
+        if let (true, Some(last)) = (rules.is_empty(), last) {
+            let until = zone.to_datetime(last).year().min(year.saturating_add(MOST_YEARS));
+            known.append(&mut sample);
+            known.extend(take_until(until));
+            known.retain(|change| change.onset().year() <= until.max(horizon));
+        }
+        let regular = follow_back(&known, &rules, horizon);
 
         let needed = known.iter().rposition(|change| change.at <= first).unwrap_or(0);
         let listed = known[needed.min(regular)..regular].iter().map(|change| Observance {
@@ -104,7 +116,7 @@ impl Zone {
             onset: change.onset(),
             rule: None,
         });
-        let rules = rules.iter().flat_map(|rule| rule.observances(known[regular..].iter().chain(&sample)));
+        let rules = rules.iter().filter_map(|rule| rule.observance(known[regular..].iter().chain(&sample)));
         let end = last.map_or(DateTime::MAX, |last| zone.to_datetime(last).saturating_add(MARGIN.hours()));
         let mut observances: Vec<_> = listed.chain(rules).filter(|observance| observance.onset <= end).collect();
         observances.sort_by_key(|observance| observance.onset);
@@ -157,7 +169,10 @@ fn changes(zone: &TimeZone, first: Timestamp) -> impl Iterator<Item = Change> + 
 #[derive(Debug)]
 struct Rule {
     key: Key,
-    /// Seven days in a row, as month and day: the one that is the weekday is meant.
+    month: i8,
+    /// Which of its weekdays; -1: the last.
+    nth: i8,
+    /// On which seven days, as month and day, it can be.
     days: BTreeSet<(i8, i8)>,
 }
 
@@ -184,11 +199,15 @@ fn rules(sample: &[Change], year_before: i16) -> Vec<Rule> {
         let years = changes.iter().map(|change| change.onset().year());
         let is_yearly = years.eq(year_before + 1..=year_before + SAMPLE_YEARS);
         let days: BTreeSet<_> = changes.iter().map(|change| day(change)).collect();
-        let (first, last) = (days.first()?, days.last()?);
-        // In a year that is none of the leap years: a rule at the end of February is not made of seven days.
-        let date = |(month, day): &(i8, i8)| Date::new(2001, *month, *day).ok();
-        let is_week = days.len() == 7 && (date(last)? - date(first)?).get_days() == 6;
-        (is_yearly && is_week).then(|| Rule { key: key(changes[0]), days })
+        let (month, first) = *days.first()?;
+        // Seven days of one month, as its first, … or last ones.
+        let is_week = days.len() == 7 && *days.last()? == (month, first + 6);
+        let nth = match first {
+            1 | 8 | 15 | 22 => first / 7 + 1,
+            _ if first + 6 == length(month) => -1,
+            _ => return None,
+        };
+        (is_yearly && is_week).then(|| Rule { key: key(changes[0]), month, nth, days })
     };
     by_key.into_values().map(rule).collect::<Option<_>>().unwrap_or_default()
 }
@@ -207,31 +226,12 @@ fn follow_back(changes: &[Change], rules: &[Rule], last_year: i16) -> usize {
 }
 
 impl Rule {
-    /// One for each month, each beginning with its first of the changes, which obey the rules.
-    fn observances<'a>(&'a self, changes: impl Iterator<Item = &'a Change>) -> Vec<Observance> {
-        let mut first: BTreeMap<i8, DateTime> = BTreeMap::new();
-        for change in changes.filter(|change| key(change) == self.key) {
-            first.entry(change.onset().month()).or_insert(change.onset());
-        }
-        let observance = |(month, onset)| {
-            let rule = Some(self.recurrence(month));
-            Observance { regime: self.key.0.clone(), onset, rule }
-        };
-        first.into_iter().map(observance).collect()
-    }
-
-    fn recurrence(&self, month: i8) -> String {
-        let weekday = weekday(self.key.1);
-        let days: Vec<_> = self.days.iter().filter(|day| day.0 == month).map(|day| day.1).collect();
-        let when = match (days.as_slice(), days.len()) {
-            ([first @ (1 | 8 | 15 | 22), ..], 7) => format!("BYDAY={}{weekday}", first / 7 + 1),
-            ([.., last], 7) if *last == length(month) => format!("BYDAY=-1{weekday}"),
-            _ => {
-                let days: Vec<_> = days.iter().map(i8::to_string).collect();
-                format!("BYMONTHDAY={};BYDAY={weekday}", days.join(","))
-            }
-        };
-        format!("FREQ=YEARLY;BYMONTH={month};{when}")
+    /// It begins with the first of the changes, which obey the rules.
+    fn observance<'a>(&self, mut changes: impl Iterator<Item = &'a Change>) -> Option<Observance> {
+        let first = changes.find(|change| key(change) == self.key)?;
+        let Self { month, nth, .. } = self;
+        let rule = format!("FREQ=YEARLY;BYMONTH={month};BYDAY={nth}{}", weekday(self.key.1));
+        Some(Observance { regime: self.key.0.clone(), onset: first.onset(), rule: Some(rule) })
     }
 }
 

@@ -27,7 +27,9 @@ pub(crate) async fn handle(read: &mut Read, request: ListUserMeetingCountsReques
         _ => return Err(Error::bad_request("data.size", format!("expected 1 to {MAX_DAYS}"))),
     };
     let session = read.session().clone();
-    let today = local_day::of(read.connection(), &session, "data.localDateNow", &request.local_date_now).await?;
+    let zones = read.context().zones.clone();
+    let today =
+        local_day::of(read.connection(), &zones, &session, "data.localDateNow", &request.local_date_now).await?;
     let days = Days::of(&today, request.offset, size).ok_or_else(|| {
         let what = format!("expected days from the year {} to {}", YEARS.start(), YEARS.end());
         Error::bad_request("data.offset", what)

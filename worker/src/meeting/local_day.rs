@@ -1,23 +1,22 @@
 //! The day, and the zone, that a request's local date means for its caller: rule T2.
 
 use jiff::tz::TimeZone;
-use shared::{
-    api::{LocalTimestamp, timestamp::zone_named},
-    internal::Session,
-};
+use shared::{api::LocalTimestamp, internal::Session};
 use sqlx::PgConnection;
 
 use crate::{
     availability::calendar::{LocalDay, YEARS},
     error::Error,
+    zones::Zones,
 };
 
-/// The day that a request of the caller's means.
+/// The day that a request of the caller's means. A stored zone that the zone data does not know counts as none.
 ///
 /// # Errors
 /// As [`read`].
 pub(crate) async fn of(
     connection: &mut PgConnection,
+    zones: &Zones,
     session: &Session,
     field: &str,
     written: &LocalTimestamp,
@@ -30,7 +29,7 @@ pub(crate) async fn of(
             zone.bind(&session.user).fetch_optional(connection).await?
         }
     };
-    read(field, written, stored.as_deref().and_then(stored_zone))
+    read(field, written, stored.and_then(|stored| zones.named(&stored)))
 }
 
 /// The day that is meant by somebody with this stored zone.
@@ -44,9 +43,4 @@ pub(crate) fn read(field: &str, written: &LocalTimestamp, stored: Option<TimeZon
     LocalDay::of(written, stored).ok_or_else(|| {
         Error::bad_request(field, format!("expected a date from the year {} to {}", YEARS.start(), YEARS.end()))
     })
-}
-
-/// The zone that the directory says of a user; one that no zone data knows counts as none.
-pub(crate) fn stored_zone(time_zone: &str) -> Option<TimeZone> {
-    zone_named(time_zone)
 }

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use futures::TryStreamExt as _;
-use jiff::{civil::Date, tz::TimeZone};
+use jiff::civil::Date;
 use serde::Deserialize;
-use shared::api::{LocalTimestamp, Timestamp, timestamp::zone_written};
+use shared::api::{LocalTimestamp, Timestamp};
 use sqlx::{
     Decode, FromRow, Postgres, Type,
     error::BoxDynError,
@@ -26,6 +26,7 @@ use crate::{
         address::{folded_email, older_email},
         session::Time,
     },
+    zones::Zones,
 };
 
 /// Of one user so many busy times are read, beyond which it is 413: they are in memory at once.
@@ -99,8 +100,9 @@ impl<W: Fn(&LocalDay) -> Option<Interval>> Question<'_, W> {
         max_busy: usize,
         mut each: impl FnMut(Person, Option<Interval>),
     ) -> Result<(LocalDay, Option<Interval>), Error> {
+        let zones = read.context().zones.clone();
         let meant = |stored: Option<&str>| {
-            let day = local_day::read(FIELD, self.local_date, stored.and_then(local_day::stored_zone))?;
+            let day = local_day::read(FIELD, self.local_date, stored.and_then(|stored| zones.named(stored)))?;
             let window = (self.window)(&day);
             Ok((day, window))
         };
@@ -126,7 +128,7 @@ impl<W: Fn(&LocalDay) -> Option<Interval>> Question<'_, W> {
                 Some(known) => known,
                 none => none.insert(meant(row.caller_time_zone.as_deref())?),
             };
-            each(row.into_person(anywhere)?, *window);
+            each(row.into_person(anywhere, &zones)?, *window);
             Ok::<_, Error>(())
         };
         let mut outcome = Ok(());
@@ -222,7 +224,10 @@ impl Decode<'_, Postgres> for Instant {
 }
 
 impl PersonRow {
-    fn into_person(self, window: Interval) -> Result<Person, Error> {
+    fn into_person(self, window: Interval, zones: &Zones) -> Result<Person, Error> {
+        let zone = |text: &str| {
+            zones.written(text).ok_or_else(|| Error::internal(format!("the zone data does not know {text}")))
+        };
         let mut schedule = Schedule::default();
         for WeekdayRow { weekday, is_available, time_zone, starts, ends } in self.weekdays.0 {
             let ranges = starts.into_iter().zip(ends).filter_map(|(start, end)| ClockRange::new(start, end)).collect();
@@ -247,7 +252,7 @@ impl PersonRow {
             .collect();
         for SessionRow { time, until } in self.sessions.0 {
             let Some((start, end)) = window.start().instant().zip(window.end().instant()) else { continue };
-            let occurrences = time.series(until)?;
+            let occurrences = time.series(zones, until);
             busy.extend(
                 occurrences
                     .between(start, end)
@@ -256,10 +261,6 @@ impl PersonRow {
         }
         Ok(Person { schedule, busy })
     }
-}
-
-fn zone(text: &str) -> Result<TimeZone, Error> {
-    zone_written(text).ok_or_else(|| Error::internal(format!("the zone data of this build does not know {text}")))
 }
 
 fn date(day: NaiveDate) -> Result<Date, Error> {

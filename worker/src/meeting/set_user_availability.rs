@@ -17,7 +17,8 @@ use crate::{
 
 pub(crate) async fn handle(change: &mut Change, request: SetUserAvailabilityRequest) -> Result<NoData, Error> {
     let session = change.session().clone();
-    let day = local_day::of(change.connection(), &session, "data.localDate", &request.local_date).await?;
+    let zones = change.context().zones.clone();
+    let day = local_day::of(change.connection(), &zones, &session, "data.localDate", &request.local_date).await?;
     match Declared::of(&request.availability, &day)? {
         Declared::Weekdays { weekdays, rule } => set_weekdays(change, &weekdays, rule).await?,
         Declared::Day { date, rule } => set_day(change, naive(date)?, rule).await?,

@@ -43,14 +43,15 @@ pub(crate) async fn handle(change: &mut Change, request: CreateSessionRequest) -
         input.room_id = input.room_id.filter(|room| !room.is_empty()).or(Some(event.room_id));
     }
     let owner = Owner::read(change.connection(), &session.user).await?;
-    let content = Content::new(input, &owner.time_zone, bounds)?;
+    let zones = change.context().zones.clone();
+    let content = Content::new(input, &owner.time_zone, bounds, &zones)?;
     content.check_place(change.connection(), &session, event_id).await?;
 
     let id = Uuid::now_v7();
     insert(change, id, event_id, &owner.name, &content).await?;
     invited.write(change, id).await?;
     news::tell_all(change, &session.network, id, &[]).await?;
-    Ok(SessionData { session: reading::read_one(change.connection(), &session, id, true).await? })
+    Ok(SessionData { session: reading::read_one(change.connection(), &zones, &session, id, true).await? })
 }
 
 /// The event, for a caller who may create sessions in it (S4).
@@ -86,13 +87,14 @@ async fn insert(
     content: &Content,
 ) -> Result<(), Error> {
     let session = change.session().clone();
+    let zones = change.context().zones.clone();
     let Rgba { r, g, b, a } = content.color.into();
     sqlx::query(
         "WITH created AS (
              INSERT INTO social_sessions (network_id, id, event_id, owner_id, owner_name, room_id, prop_id, session_type,
                                           title, description, color_r, color_g, color_b, color_a, starts_at, seconds,
-                                          is_recurring, local_start, time_zone, ends_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+                                          is_recurring, local_start, time_zone, ends_at, zone_data, zone_data_sequence)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, 0)
              RETURNING network_id, id, owner_id, event_id, starts_at, ends_at
          )
          INSERT INTO social_participants (network_id, session_id, user_id, is_owner, event_id, starts_at, ends_at)
@@ -118,6 +120,7 @@ async fn insert(
     .bind(content.time.local_start)
     .bind(&content.time.time_zone)
     .bind(content.time.ends_at)
+    .bind(zones.version())
     .execute(change.connection())
     .await?;
     Ok(())

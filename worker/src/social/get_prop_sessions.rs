@@ -26,6 +26,7 @@ struct Candidate {
 
 pub(crate) async fn handle(read: &mut Read, request: GetPropSessionsRequest) -> Result<Sessions, Error> {
     let session = read.session().clone();
+    let zones = read.context().zones.clone();
     let mut snapshot = read.snapshot().await?;
     check_place(&mut snapshot, &session, &request.room_id, &request.prop_id).await?;
     let mut candidates = sqlx::query_as::<_, Candidate>(include_str!("get_prop_sessions.sql"))
@@ -37,7 +38,7 @@ pub(crate) async fn handle(read: &mut Read, request: GetPropSessionsRequest) -> 
         .fetch(&mut *snapshot);
     let mut next: Vec<(Row, bool)> = Vec::new();
     while let Some(Candidate { manages, until, now, mut row }) = candidates.try_next().await? {
-        let Some(occurrence) = row.content.time.series(until)?.next(now) else { continue };
+        let Some(occurrence) = row.content.time.series(&zones, until).next(now) else { continue };
         row.content.time.starts_at = occurrence.start;
         next.push((row, manages));
         next.sort_by_key(|(row, _)| (row.content.time.starts_at, row.id));

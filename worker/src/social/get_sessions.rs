@@ -20,6 +20,7 @@ struct Listed {
 pub(crate) async fn handle(read: &mut Read, request: EventId) -> Result<Sessions, Error> {
     let id = object_id("event", &request.event_id)?;
     let session = read.session().clone();
+    let zones = read.context().zones.clone();
     let mut snapshot = read.snapshot().await?;
     let event = event::look(&mut snapshot, &session.network, &session.user, id).await?;
     // Those that ended longest ago come last, and are left out when the others fill the answer.
@@ -40,7 +41,7 @@ pub(crate) async fn handle(read: &mut Read, request: EventId) -> Result<Sessions
     .bind(MAX_LISTED as i64)
     .fetch_all(&mut *snapshot)
     .await?;
-    let rows = listed.into_iter().map(|Listed { manages, row }| (row, manages)).collect();
+    let rows = listed.into_iter().map(|Listed { manages, row }| (row.shown(&zones), manages)).collect();
     let mut sessions = reading::read_many(&mut snapshot, &session, rows).await?;
     snapshot.rollback().await?;
     sessions.sort_by(|a, b| (a.start_date, &a.id).cmp(&(b.start_date, &b.id)));

@@ -52,7 +52,7 @@ pub(crate) async fn handle(change: &mut Change, request: JoinSessionRequest) -> 
 /// # Errors
 /// 409 when the session is over, the slot is taken, or the event is full.
 async fn check(change: &mut Change, id: Uuid, standing: &Standing) -> Result<(), Error> {
-    if standing.is_over()? {
+    if standing.is_over(&change.context().zones) {
         return Err(Error::conflict("the session is over"));
     }
     let session = change.session().clone();

@@ -43,7 +43,7 @@ pub(crate) async fn tell_all<C>(
     id: Uuid,
     removed: &[String],
 ) -> Result<(), Error> {
-    let (party, first) = load(change.connection(), network, id, TOLD_AT_ONCE).await?;
+    let (party, first) = load(change, network, id, TOLD_AT_ONCE).await?;
     let at_once = at_once(&party, removed);
     let step = Step::with(change.connection(), &party, true, first).await?;
     let is_many = step.joined.len() >= MANY_JOINED;
@@ -76,7 +76,7 @@ pub(crate) async fn tell_of_joins<C>(
     id: Uuid,
     concerned: &[String],
 ) -> Result<(), Error> {
-    let (party, mut first) = load(change.connection(), network, id, MAX_LISTED_JOINED + 1).await?;
+    let (party, mut first) = load(change, network, id, MAX_LISTED_JOINED + 1).await?;
     let mut readers = at_once(&party, concerned);
     if first.len() <= MAX_LISTED_JOINED {
         let listed: Vec<String> = first.into_iter().map(|joined| joined.user_id).collect();
@@ -103,12 +103,7 @@ pub(crate) async fn tell_of_joins<C>(
 }
 
 /// The session, who is invited to it, and the first ones who have joined, in one statement.
-async fn load(
-    connection: &mut PgConnection,
-    network: &str,
-    id: Uuid,
-    most: usize,
-) -> Result<(Party, Vec<Joined>), Error> {
+async fn load<C>(change: &mut Change<C>, network: &str, id: Uuid, most: usize) -> Result<(Party, Vec<Joined>), Error> {
     #[derive(FromRow)]
     struct Loaded {
         #[sqlx(flatten)]
@@ -138,12 +133,13 @@ async fn load(
     .bind(network)
     .bind(id)
     .bind(i64::try_from(most).unwrap_or(i64::MAX))
-    .fetch_optional(connection)
+    .fetch_optional(change.connection())
     .await?
     .ok_or_else(|| Error::not_found("session"))?;
+    let row = loaded.row.shown(&change.context().zones);
     let joined = loaded.joined.into_iter().zip(loaded.joined_at);
     let joined = joined.map(|(user_id, joined_at)| Joined { joined_at, user_id }).collect();
-    Ok((Party { row: loaded.row, invited: loaded.invited.into_iter().zip(loaded.roles).collect() }, joined))
+    Ok((Party { row, invited: loaded.invited.into_iter().zip(loaded.roles).collect() }, joined))
 }
 
 /// All but those who merely joined.

@@ -18,6 +18,7 @@ use crate::{
 };
 
 pub(crate) async fn handle(read: &mut Read<Gateway>, request: ReadCalendar) -> Result<CalendarFile, Error> {
+    let zones = read.context().zones.clone();
     let connection = read.connection();
     let user = match &request.reader {
         Some(session) => User::of(connection, session).await?,
@@ -39,7 +40,7 @@ pub(crate) async fn handle(read: &mut Read<Gateway>, request: ReadCalendar) -> R
         reader = Reader::by_link(connection, id, &request.invitation).await?;
     }
     let reader = reader.ok_or_else(not_found)?;
-    let occasion = Occasion::load(connection, &[&reader.network], &[id]).await?.pop().ok_or_else(not_found)?;
+    let occasion = Occasion::load(connection, &zones, &[&reader.network], &[id]).await?.pop().ok_or_else(not_found)?;
     let outside = &read.context().config.outside;
     let url = outside.public_url.as_ref().map_or("", |url| url.as_str());
     let method = reader.method();

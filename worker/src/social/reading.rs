@@ -16,6 +16,7 @@ use crate::{
         people::{Party, Profiles, Sight, part, part_of_place},
         session::Row,
     },
+    zones::Zones,
 };
 
 /// So many sessions of a list are read at once.
@@ -27,11 +28,12 @@ const PAGE: usize = 50;
 /// 404 when it is gone.
 pub(crate) async fn read_one(
     connection: &mut PgConnection,
+    zones: &Zones,
     session: &Session,
     id: Uuid,
     manages: bool,
 ) -> Result<SocialSession, Error> {
-    let row = row(connection, &session.network, id).await?;
+    let row = row(connection, &session.network, id).await?.shown(zones);
     let mut parties = Party::load(&mut *connection, vec![row]).await?;
     let party = parties.pop().ok_or_else(|| Error::not_found("session"))?;
     let first = crowd::after(&mut *connection, party.key(), None, MAX_LISTED_JOINED).await?;
@@ -59,10 +61,7 @@ async fn listed(
 }
 
 /// The row of a session.
-///
-/// # Errors
-/// 404 when it is gone.
-pub(crate) async fn row(connection: &mut PgConnection, network: &str, id: Uuid) -> Result<Row, Error> {
+async fn row(connection: &mut PgConnection, network: &str, id: Uuid) -> Result<Row, Error> {
     sqlx::query_as("SELECT * FROM social_session_details WHERE network_id = $1 AND id = $2")
         .bind(network)
         .bind(id)
@@ -71,7 +70,7 @@ pub(crate) async fn row(connection: &mut PgConnection, network: &str, id: Uuid) 
         .ok_or_else(|| Error::not_found("session"))
 }
 
-/// Of sessions that the caller sees, the first ones that fit an answer; each with whether he manages it.
+/// Of sessions that the caller sees, as they are shown, the first ones that fit an answer; each with whether he manages it.
 ///
 /// # Errors
 /// The database's.

@@ -1,13 +1,17 @@
-//! When a session occurs: rules S9, T4. Pure, without database and clock.
+//! When a session occurs: rules S9, T4. Pure, without database and clock. Whatever is told of it, by the API, as time slots, in
+//! a file or in a mail, is found here.
 //!
 //! A single session has one occurrence. A recurring one occurs every week at the same clock time of its zone, each time for
-//! the same number of seconds, until its event ends or without end. Occurrences are numbered from 0; they begin in order,
-//! and may overlap when they last longer than a week.
+//! the same number of seconds, until its event ends or without end. Occurrences are numbered from 0; they begin in order.
+//! Those that were made before that was refused may last longer than a week, and overlap.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Timelike as _, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Timelike as _, Utc};
 use jiff::{Span, civil, tz::TimeZone};
 
-const WEEK_SECONDS: i64 = 7 * 24 * 3600;
+use crate::availability::calendar::instant_at;
+
+/// A week by the clock, and as long as a recurring session lasts at most.
+pub(crate) const WEEK_SECONDS: i64 = 7 * 24 * 3600;
 
 /// More than the offsets of a zone ever differ, a skipped day included. In seconds.
 const MOST_SHIFT: i64 = 3 * 24 * 3600;
@@ -15,15 +19,15 @@ const MOST_SHIFT: i64 = 3 * 24 * 3600;
 /// When a session occurs.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Series {
-    /// The first instant of the first occurrence.
+    /// The first instant of a single session. That of a recurring one is what its clock says.
     pub(crate) starts_at: DateTime<Utc>,
-    /// What a clock in the zone shows then.
+    /// What a clock in the zone shows at the first start.
     pub(crate) local_start: NaiveDateTime,
     pub(crate) zone: TimeZone,
     /// How long each occurrence is.
     pub(crate) seconds: i64,
     pub(crate) is_recurring: bool,
-    /// The event's end: every occurrence ends by it. `None`: no end is set.
+    /// The event's end: every occurrence but the first ends by it. `None`: no end is set.
     pub(crate) until: Option<DateTime<Utc>>,
 }
 
@@ -46,59 +50,47 @@ impl Series {
         Self { until, ..self }
     }
 
-    /// By the zone data at hand: `starts_at` may have been found with older data. A first start in the second run of an
-    /// hour that occurs twice stays there.
-    fn first_start(&self) -> Option<DateTime<Utc>> {
-        if !self.is_recurring || from_civil(self.zone.to_datetime(to_jiff(self.starts_at)?)) == Some(self.local_start) {
-            return Some(self.starts_at);
-        }
-        self.start_by_clock(0)
-    }
-
     fn start_by_clock(&self, number: i64) -> Option<DateTime<Utc>> {
         let local = to_civil(self.local_start)?.checked_add(Span::new().try_weeks(number).ok()?).ok()?;
-        // Twice: the first time; never: by the offset before the gap (T4, RFC 5545 3.3.5).
-        from_jiff(self.zone.to_ambiguous_timestamp(local).compatible().ok()?)
+        instant_at(local, &self.zone).instant()
     }
 
     /// The occurrence of that number, the event's end disregarded; `None` when there is none, or beyond the calendar.
     fn at(&self, number: i64) -> Option<Occurrence> {
         let start = match number {
-            0 => self.first_start()?,
-            _ if self.is_recurring && number > 0 => self.start_by_clock(number)?,
+            0 if !self.is_recurring => self.starts_at,
+            0.. if self.is_recurring => self.start_by_clock(number)?,
             _ => return None,
         };
-        let end = start.checked_add_signed(chrono::TimeDelta::try_seconds(self.seconds)?)?;
+        let end = start.checked_add_signed(TimeDelta::try_seconds(self.seconds)?)?;
         (end <= LAST_INSTANT).then_some(Occurrence { start, end })
     }
 
-    /// The occurrence of that number.
+    /// The occurrence of that number. There is a first one even when zone data have moved it beyond the event's end (S9).
     pub(crate) fn nth(&self, number: i64) -> Option<Occurrence> {
-        self.at(number).filter(|occurrence| self.until.is_none_or(|until| occurrence.end <= until))
+        self.at(number).filter(|occurrence| number == 0 || self.until.is_none_or(|until| occurrence.end <= until))
     }
 
-    /// The first occurrence, also when the event ends before it does.
+    /// The first occurrence.
     pub(crate) fn first(&self) -> Option<Occurrence> {
-        self.at(0)
+        self.nth(0)
     }
 
-    /// The end of the last occurrence, `None` when there is no last one. Of a series whose first occurrence does not end by
-    /// the event's end, that of the first.
-    pub(crate) fn end(&self) -> Option<DateTime<Utc>> {
+    /// The last occurrence; `None` when there is none.
+    pub(crate) fn last(&self) -> Option<Occurrence> {
+        let first = self.first()?;
         if !self.is_recurring {
-            return self.at(0).map(|only| only.end);
+            return Some(first);
         }
         let until = self.until?;
-        let first = self.at(0)?;
         // One that begins so late ends after the event; from there back to the first that does not.
-        let mut number = (until - first.end).num_seconds().saturating_add(MOST_SHIFT).div_euclid(WEEK_SECONDS) + 1;
-        while number > 0 {
-            match self.at(number) {
-                Some(last) if last.end <= until => return Some(last.end),
-                _ => number -= 1,
-            }
-        }
-        Some(first.end)
+        let latest = (until - first.end).num_seconds().saturating_add(MOST_SHIFT).div_euclid(WEEK_SECONDS) + 1;
+        (0..=latest.max(0)).rev().find_map(|number| self.nth(number))
+    }
+
+    /// The end of the last occurrence.
+    pub(crate) fn end(&self) -> Option<DateTime<Utc>> {
+        self.last().map(|last| last.end)
     }
 
     /// The first occurrence that has not ended at an instant.
@@ -137,10 +129,6 @@ const LAST_INSTANT: DateTime<Utc> =
 
 fn to_jiff(instant: DateTime<Utc>) -> Option<jiff::Timestamp> {
     jiff::Timestamp::from_microsecond(instant.timestamp_micros()).ok()
-}
-
-fn from_jiff(instant: jiff::Timestamp) -> Option<DateTime<Utc>> {
-    DateTime::from_timestamp_micros(instant.as_microsecond())
 }
 
 /// What a clock shows, as jiff has it.

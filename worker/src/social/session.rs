@@ -1,14 +1,10 @@
 //! A social session: what can be changed of it, its limits (S4), and its row.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 use serde::Deserialize;
 use shared::{
-    api::{
-        LocalTimestamp,
-        social::SessionInput,
-        timestamp::{write_zone, zone_written},
-    },
+    api::{LocalTimestamp, social::SessionInput, timestamp::write_zone},
     internal::Session,
 };
 use sqlx::{FromRow, PgConnection};
@@ -20,8 +16,9 @@ use crate::{
     social::{
         limits::{SECONDS, check_text, instant},
         place::check_place,
-        series::Series,
+        series::{Series, WEEK_SECONDS},
     },
+    zones::Zones,
 };
 
 /// Only the invited and those who have joined know of it (S5).
@@ -29,6 +26,9 @@ pub(crate) const PRIVATE: i16 = 1;
 
 /// One takes it beside its owner (S5).
 pub(crate) const OPEN_SLOT: i16 = 2;
+
+const START: &str = "data.session.startDate";
+const DURATION: &str = "data.session.duration";
 
 /// What can be changed of a session.
 #[derive(Clone, Debug, PartialEq, FromRow)]
@@ -46,7 +46,8 @@ pub(crate) struct Content {
     pub(crate) time: Time,
 }
 
-/// When a session is, as the database keeps it (S9).
+/// When a session is, as the database keeps it (S9). Of a recurring one `starts_at` and `ends_at` are what the zone data of
+/// whoever wrote them made of the rest: what is told of it is read from its [`Time::series`].
 #[derive(Clone, Debug, PartialEq, FromRow, Deserialize)]
 pub(crate) struct Time {
     pub(crate) starts_at: DateTime<Utc>,
@@ -69,7 +70,8 @@ impl Time {
     /// A time that a client has given.
     ///
     /// # Errors
-    /// 400 when it is not within the event (S4), or beyond the calendar.
+    /// 400 when it is not within the event (S4), or beyond the calendar; of a recurring session also when it lasts longer than
+    /// a week, or begins in the second run of an hour that its clock shows twice (S9).
     pub(crate) fn new(
         starts_at: DateTime<Utc>,
         zone: TimeZone,
@@ -77,48 +79,113 @@ impl Time {
         is_recurring: bool,
         bounds: Option<Bounds>,
     ) -> Result<Self, Error> {
-        let too_late = |what: &str| Error::bad_request("data.session.duration", what);
         let time_zone = write_zone(&zone).unwrap_or_else(|| "UTC".to_owned());
         let series = Series::new(starts_at, zone, seconds.into(), is_recurring)
-            .ok_or_else(|| Error::bad_request("data.session.startDate", "there is no such time where the owner is"))?
-            .until(bounds.map(|bounds| bounds.ends_at));
-        if bounds.is_some_and(|bounds| starts_at < bounds.starts_at) {
-            return Err(Error::bad_request("data.session.startDate", "expected a time within the event"));
+            .ok_or_else(|| Error::bad_request(START, "there is no such time where the owner is"))?;
+        if series.first().is_some_and(|first| first.start != starts_at) {
+            let what = "expected another hour: clocks show this one twice, and a weekly session cannot begin in its second run";
+            return Err(Error::bad_request(START, what));
         }
-        let first = series.first().ok_or_else(|| too_late("expected an end before the year 10000"))?;
-        if bounds.is_some_and(|bounds| first.end > bounds.ends_at) {
-            return Err(too_late("expected an end within the event"));
-        }
-        let ends_at = series.end();
-        Ok(Self { starts_at, seconds, is_recurring, local_start: series.local_start, time_zone, ends_at })
+        Self::of(series, time_zone, bounds)
     }
 
-    /// Its occurrences; `until` is its event's end.
-    ///
-    /// # Errors
-    /// The zone is not known any more.
-    pub(crate) fn series(&self, until: Option<DateTime<Utc>>) -> Result<Series, Error> {
-        Ok(Series {
-            starts_at: self.starts_at,
-            local_start: self.local_start,
-            zone: self.zone()?,
-            seconds: self.seconds.into(),
-            is_recurring: self.is_recurring,
-            until,
+    /// The time of a series, within its limits.
+    fn of(series: Series, time_zone: String, bounds: Option<Bounds>) -> Result<Self, Error> {
+        if series.is_recurring && series.seconds > WEEK_SECONDS {
+            let what = format!("expected at most {WEEK_SECONDS} seconds for a weekly session");
+            return Err(Error::bad_request(DURATION, what));
+        }
+        let series = series.until(bounds.map(|bounds| bounds.ends_at));
+        let first =
+            series.first().ok_or_else(|| Error::bad_request(DURATION, "expected an end before the year 10000"))?;
+        if bounds.is_some_and(|bounds| first.start < bounds.starts_at) {
+            return Err(Error::bad_request(START, "expected a time within the event"));
+        }
+        if bounds.is_some_and(|bounds| first.end > bounds.ends_at) {
+            return Err(Error::bad_request(DURATION, "expected an end within the event"));
+        }
+        Ok(Self {
+            starts_at: first.start,
+            seconds: i32::try_from(series.seconds).unwrap_or(i32::MAX),
+            is_recurring: series.is_recurring,
+            local_start: series.local_start,
+            time_zone,
+            ends_at: series.end(),
         })
     }
 
-    fn zone(&self) -> Result<TimeZone, Error> {
-        zone_written(&self.time_zone)
-            .ok_or_else(|| Error::internal(format!("there is no time zone {}", self.time_zone)))
+    /// The same with what a client wants changed; no `start`: it stays, by the clock where the session stays weekly.
+    fn changed(
+        &self,
+        start: Option<DateTime<Utc>>,
+        seconds: i32,
+        is_recurring: bool,
+        bounds: Option<Bounds>,
+        zones: &Zones,
+    ) -> Result<Self, Error> {
+        let shown = self.start(zones);
+        // Also as somebody with other zone data has shown it.
+        let stays = start.is_none_or(|start| start == shown || start == self.starts_at);
+        if stays && (seconds, is_recurring) == (self.seconds, self.is_recurring) {
+            return Ok(self.clone());
+        }
+        let series = if stays && is_recurring && self.is_recurring {
+            Series { seconds: seconds.into(), ..self.series(zones, None) }
+        } else {
+            let start = start.filter(|_| !stays).unwrap_or(shown);
+            return Ok(Self {
+                time_zone: self.time_zone.clone(),
+                ..Self::new(start, self.zone(zones), seconds, is_recurring, bounds)?
+            });
+        };
+        Self::of(series, self.time_zone.clone(), bounds)
+    }
+
+    /// Its occurrences; `until` is its event's end.
+    pub(crate) fn series(&self, zones: &Zones, until: Option<DateTime<Utc>>) -> Series {
+        Series {
+            starts_at: self.starts_at,
+            local_start: self.local_start,
+            zone: self.zone(zones),
+            seconds: self.seconds.into(),
+            is_recurring: self.is_recurring,
+            until,
+        }
+    }
+
+    /// When it begins, for the first time.
+    pub(crate) fn start(&self, zones: &Zones) -> DateTime<Utc> {
+        if !self.is_recurring {
+            return self.starts_at;
+        }
+        self.series(zones, None).first().map_or(self.starts_at, |first| first.start)
+    }
+
+    /// With the first start and the end that it has by this zone data, whatever they were found with.
+    pub(crate) fn worked_out(&self, zones: &Zones, until: Option<DateTime<Utc>>) -> Self {
+        let series = self.series(zones, until);
+        match series.first() {
+            Some(first) => Self { starts_at: first.start, ends_at: series.end(), ..self.clone() },
+            None => self.clone(),
+        }
+    }
+
+    /// Where its clock is. A zone that is newer than our zone data has the offset that it had at the first start.
+    fn zone(&self, zones: &Zones) -> TimeZone {
+        zones.written(&self.time_zone).unwrap_or_else(|| {
+            let seconds = (self.local_start - self.starts_at.naive_utc()).num_seconds();
+            let offset = i32::try_from(seconds).ok().and_then(|seconds| Offset::from_seconds(seconds).ok());
+            TimeZone::fixed(offset.unwrap_or(Offset::UTC))
+        })
     }
 }
 
 /// The zone of a new session (S9): the owner's own, else the one that the timestamp is written in, else UTC.
-pub(crate) fn zone_of(owners: &str, written: &LocalTimestamp) -> TimeZone {
-    let offset = || jiff::tz::Offset::from_seconds(written.offset_seconds?).ok().map(TimeZone::fixed);
-    let owners = if owners.is_empty() { None } else { zone_written(owners) };
-    owners.or_else(|| written.zone.clone()).or_else(offset).unwrap_or(TimeZone::UTC)
+pub(crate) fn zone_of(owners: &str, written: &LocalTimestamp, zones: &Zones) -> TimeZone {
+    let offset = || Offset::from_seconds(written.offset_seconds?).ok().map(TimeZone::fixed);
+    let named = || zones.written(&write_zone(written.zone.as_ref()?)?);
+    let owners = if owners.is_empty() { None } else { zones.written(owners) };
+    owners.or_else(named).or_else(offset).unwrap_or(TimeZone::UTC)
 }
 
 impl Content {
@@ -126,9 +193,14 @@ impl Content {
     ///
     /// # Errors
     /// 400, naming the field.
-    pub(crate) fn new(input: SessionInput, owners_zone: &str, bounds: Option<Bounds>) -> Result<Self, Error> {
-        let zone = zone_of(owners_zone, &input.start_date);
-        let starts_at = instant("data.session.startDate", input.start_date.instant)?;
+    pub(crate) fn new(
+        input: SessionInput,
+        owners_zone: &str,
+        bounds: Option<Bounds>,
+        zones: &Zones,
+    ) -> Result<Self, Error> {
+        let zone = zone_of(owners_zone, &input.start_date, zones);
+        let starts_at = instant(START, input.start_date.instant)?;
         let seconds = seconds(input.duration.unwrap_or_default())?;
         let time = Time::new(starts_at, zone, seconds, input.is_recurring.unwrap_or_default(), bounds)?;
         Self {
@@ -148,17 +220,10 @@ impl Content {
     ///
     /// # Errors
     /// 400, naming the field.
-    pub(crate) fn changed(&self, input: SessionInput, bounds: Option<Bounds>) -> Result<Self, Error> {
-        let starts_at = input.start_date.instant.instant().unwrap_or(self.time.starts_at);
+    pub(crate) fn changed(&self, input: SessionInput, bounds: Option<Bounds>, zones: &Zones) -> Result<Self, Error> {
         let seconds = input.duration.map_or(Ok(self.time.seconds), seconds)?;
         let is_recurring = input.is_recurring.unwrap_or(self.time.is_recurring);
-        let is_same =
-            (starts_at, seconds, is_recurring) == (self.time.starts_at, self.time.seconds, self.time.is_recurring);
-        let time = if is_same {
-            self.time.clone()
-        } else {
-            Time::new(starts_at, self.time.zone()?, seconds, is_recurring, bounds)?
-        };
+        let time = self.time.changed(input.start_date.instant.instant(), seconds, is_recurring, bounds, zones)?;
         let room_id = input.room_id.unwrap_or_else(|| self.room_id.clone());
         let prop_of_room = if room_id == self.room_id { self.prop_id.clone() } else { String::new() };
         Self {
@@ -209,7 +274,7 @@ impl Content {
 fn seconds(duration: i64) -> Result<i32, Error> {
     i32::try_from(duration).ok().filter(|_| SECONDS.contains(&duration)).ok_or_else(|| {
         let what = format!("expected {} to {} seconds", SECONDS.start(), SECONDS.end());
-        Error::bad_request("data.session.duration", what)
+        Error::bad_request(DURATION, what)
     })
 }
 
@@ -219,7 +284,7 @@ fn session_type(number: i64) -> Result<i16, Error> {
     })
 }
 
-/// A row of `social_session_details`.
+/// A row of `social_session_details`. What clients get is [`Row::shown`].
 #[derive(Clone, Debug, FromRow)]
 pub(crate) struct Row {
     pub(crate) network_id: String,
@@ -231,4 +296,63 @@ pub(crate) struct Row {
     pub(crate) updated_at: DateTime<Utc>,
     #[sqlx(flatten)]
     pub(crate) content: Content,
+}
+
+impl Row {
+    /// With the first start that the series has.
+    pub(crate) fn shown(mut self, zones: &Zones) -> Self {
+        self.content.time.starts_at = self.content.time.start(zones);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().expect("an instant")
+    }
+
+    /// At 02:30 in Berlin, on the last day of March.
+    fn weekly() -> Time {
+        Time {
+            starts_at: at("2030-03-31T00:30:00Z"),
+            seconds: 3600,
+            is_recurring: true,
+            local_start: "2030-03-31T02:30:00".parse().expect("a clock time"),
+            time_zone: "Europe/Berlin".to_owned(),
+            ends_at: None,
+        }
+    }
+
+    #[test]
+    fn t4_a_start_that_newer_zone_data_skips_keeps_its_clock_time() {
+        let zones = Zones::bundled();
+        let time = weekly();
+        let shown = at("2030-03-31T01:30:00Z");
+        assert_eq!(time.start(&zones), shown);
+        // Whether or not a client sends along what it was shown, now or by somebody with the older data.
+        for start in [None, Some(shown), Some(time.starts_at)] {
+            let longer = time.changed(start, 7200, true, None, &zones).expect("a time");
+            assert_eq!(longer, Time { starts_at: shown, seconds: 7200, ..weekly() }, "{start:?}");
+            assert_eq!(time.changed(start, 3600, true, None, &zones).expect("a time"), time, "{start:?}");
+        }
+        let once = time.changed(None, 3600, false, None, &zones).expect("a time");
+        assert_eq!((once.starts_at, once.ends_at), (shown, Some(at("2030-03-31T02:30:00Z"))));
+    }
+
+    #[test]
+    fn s9_a_zone_unknown_to_our_data_keeps_the_offset_of_the_first_start() {
+        let zones = Zones::bundled();
+        let time = Time { time_zone: "Europe/Atlantis".to_owned(), ..weekly() };
+        assert_eq!(time.start(&zones), time.starts_at);
+        let second = time.series(&zones, None).nth(1).expect("no end");
+        assert_eq!(second.start, at("2030-04-07T00:30:00Z"));
+        let later = time.changed(Some(at("2030-05-01T10:00:00Z")), 3600, true, None, &zones).expect("a time");
+        assert_eq!(
+            (later.time_zone.as_str(), later.local_start),
+            ("Europe/Atlantis", "2030-05-01T12:00:00".parse().expect("a clock time"))
+        );
+    }
 }

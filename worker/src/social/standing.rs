@@ -14,6 +14,7 @@ use crate::{
         outsiders::{self, Token},
         session::{Bounds, Content},
     },
+    zones::Zones,
 };
 
 /// A session, for a user who sees it.
@@ -46,8 +47,8 @@ impl Standing {
     }
 
     /// Whether its last occurrence has ended.
-    pub(crate) fn is_over(&self) -> Result<bool, Error> {
-        Ok(self.content.time.series(self.until)?.next(self.now).is_none())
+    pub(crate) fn is_over(&self, zones: &Zones) -> bool {
+        self.content.time.series(zones, self.until).next(self.now).is_none()
     }
 
     /// Lets its owner and the managers of its event pass (S8).

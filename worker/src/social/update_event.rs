@@ -1,6 +1,5 @@
 //! `social:updateEvent`: rules S1, S2, S4, S9.
 
-use chrono::{DateTime, Utc};
 use shared::api::social::{EventData, UpdateEventRequest};
 use sqlx::FromRow;
 use uuid::Uuid;
@@ -11,6 +10,7 @@ use crate::{
     object::object_id,
     social::{
         event::{Content, lock_as_manager, look},
+        moved,
         place::check_place,
         session::Time,
     },
@@ -30,24 +30,22 @@ pub(crate) async fn handle(change: &mut Change, request: UpdateEventRequest) -> 
         check_place(change.connection(), &session, &new.room_id, "").await?;
     }
     if (new.starts_at, new.ends_at) != (old.starts_at, old.ends_at) {
-        keep_sessions_within(change, id, &new).await?;
-    }
-    if new.ends_at != old.ends_at {
-        cut_series(change, id, new.ends_at).await?;
+        keep_singles_within(change, id, &new).await?;
+        fit_series(change, id, &new).await?;
     }
     write(change, id, &new).await?;
     let seen = look(change.connection(), &session.network, &session.user, id).await?;
     Ok(EventData { event: seen.row.into_event()? })
 }
 
-/// Lets a time pass that leaves no session outside; of a recurring one the first occurrence counts.
-async fn keep_sessions_within(change: &mut Change, id: Uuid, new: &Content) -> Result<(), Error> {
+/// Lets a time pass that leaves no session outside (S4) that occurs once.
+async fn keep_singles_within(change: &mut Change, id: Uuid, new: &Content) -> Result<(), Error> {
     let network = change.session().network.clone();
     let is_outside: bool = sqlx::query_scalar(
         "SELECT EXISTS (
              SELECT FROM social_sessions
-             WHERE network_id = $1 AND event_id = $2
-                 AND (starts_at < $3 OR starts_at + make_interval(secs => seconds) > $4))",
+             WHERE network_id = $1 AND event_id = $2 AND NOT is_recurring
+                 AND (starts_at < $3 OR ends_at > $4))",
     )
     .bind(network)
     .bind(id)
@@ -55,10 +53,11 @@ async fn keep_sessions_within(change: &mut Change, id: Uuid, new: &Content) -> R
     .bind(new.ends_at)
     .fetch_one(change.connection())
     .await?;
-    if is_outside {
-        return Err(Error::conflict("a session would lie outside of the event"));
-    }
-    Ok(())
+    if is_outside { Err(outside()) } else { Ok(()) }
+}
+
+fn outside() -> Error {
+    Error::conflict("a session would lie outside of the event")
 }
 
 #[derive(Debug, FromRow)]
@@ -68,13 +67,16 @@ struct Recurring {
     time: Time,
 }
 
-/// Lets every series of the event end by its end. What clients see of their sessions stays, so nothing is told.
-async fn cut_series(change: &mut Change, event: Uuid, until: DateTime<Utc>) -> Result<(), Error> {
+/// Lets every series of the event end by its end (S9), and tells those who belong to one that this changes. Of a series the first
+/// occurrence must not lie outside (S4).
+async fn fit_series(change: &mut Change, event: Uuid, new: &Content) -> Result<(), Error> {
     /// So many are read at once.
     const PAGE: usize = 1000;
     let network = change.session().network.clone();
+    let zones = change.context().zones.clone();
     let mut beyond = Uuid::nil();
     loop {
+        // Whoever changes when one of these sessions is holds the event's lock, which is ours.
         let page: Vec<Recurring> = sqlx::query_as(
             "SELECT id, starts_at, seconds, is_recurring, local_start, time_zone, ends_at
              FROM social_sessions WHERE network_id = $1 AND event_id = $2 AND is_recurring AND id > $3
@@ -88,28 +90,19 @@ async fn cut_series(change: &mut Change, event: Uuid, until: DateTime<Utc>) -> R
         .await?;
         let Some(last) = page.last() else { return Ok(()) };
         beyond = last.id;
-        let mut ids = Vec::new();
-        let mut ends = Vec::new();
         for Recurring { id, time } in page {
-            ids.push(id);
-            ends.push(time.series(Some(until))?.end());
+            let first = time.series(&zones, None).first();
+            if first.is_some_and(|first| first.start < new.starts_at || first.end > new.ends_at) {
+                return Err(outside());
+            }
+            let fitted = time.worked_out(&zones, Some(new.ends_at));
+            if (fitted.starts_at, fitted.ends_at) != (time.starts_at, time.ends_at) {
+                moved::write(change, &network, id, &fitted).await?;
+                moved::tell(change, &network, id).await?;
+                // However many there are, the events of one of them are held at once.
+                change.write_events().await?;
+            }
         }
-        // Whoever changes one of these sessions, or who belongs to it, holds the event's lock.
-        sqlx::query(
-            "WITH cut AS (
-                 UPDATE social_sessions s SET ends_at = c.ends_at, sequence = s.sequence + 1
-                 FROM unnest($2::uuid[], $3::timestamptz[]) c (id, ends_at)
-                 WHERE s.network_id = $1 AND s.id = c.id AND s.ends_at IS DISTINCT FROM c.ends_at
-                 RETURNING s.id, s.ends_at
-             )
-             UPDATE social_participants p SET ends_at = c.ends_at
-             FROM cut c WHERE p.network_id = $1 AND p.session_id = c.id",
-        )
-        .bind(&network)
-        .bind(ids)
-        .bind(ends)
-        .execute(change.connection())
-        .await?;
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     object::object_id,
     social::{
         invite::check_invited,
-        news, outsiders, reading,
+        moved, news, reading,
         session::{Content, OPEN_SLOT},
         standing::{Standing, lock_checked},
     },
@@ -29,7 +29,8 @@ pub(crate) async fn handle(change: &mut Change, request: UpdateSessionRequest) -
     }
 
     let old = &standing.content;
-    let new = old.changed(input, standing.bounds())?;
+    let zones = change.context().zones.clone();
+    let new = old.changed(input, standing.bounds(), &zones)?;
     if new != *old {
         if (&new.room_id, &new.prop_id) != (&old.room_id, &old.prop_id) {
             new.check_place(change.connection(), &session, standing.event_id).await?;
@@ -38,16 +39,17 @@ pub(crate) async fn handle(change: &mut Change, request: UpdateSessionRequest) -
         // A prop stands in no calendar file.
         let is_moved = is_put_off || new.room_id != old.room_id;
         write(change, id, &new, is_put_off, is_moved).await?;
-        if is_moved {
-            outsiders::moved(change, &session.network, &[id]).await?;
-        }
         if new.session_type != old.session_type {
             let is_open_slot = new.session_type == OPEN_SLOT;
             invite_joined(change, &session.network, id, is_open_slot).await?;
         }
-        news::tell_all(change, &session.network, id, &[]).await?;
+        if is_moved {
+            moved::tell(change, &session.network, id).await?;
+        } else {
+            news::tell_all(change, &session.network, id, &[]).await?;
+        }
     }
-    Ok(SessionData { session: reading::read_one(change.connection(), &session, id, true).await? })
+    Ok(SessionData { session: reading::read_one(change.connection(), &zones, &session, id, true).await? })
 }
 
 /// The event stays (S4).
@@ -63,6 +65,7 @@ fn check_event(input: &SessionInput, standing: &Standing) -> Result<(), Error> {
 
 async fn write(change: &mut Change, id: Uuid, new: &Content, is_put_off: bool, is_moved: bool) -> Result<(), Error> {
     let network = change.session().network.clone();
+    let zones = change.context().zones.clone();
     let Rgba { r, g, b, a } = new.color.into();
     // The statement's own time, not the transaction's: it begins after the lock, so `updated_at` never falls.
     sqlx::query(
@@ -71,7 +74,12 @@ async fn write(change: &mut Change, id: Uuid, new: &Content, is_put_off: bool, i
              SET room_id = $3, prop_id = $4, session_type = $5, title = $6, description = $7,
                  color_r = $8, color_g = $9, color_b = $10, color_a = $11,
                  starts_at = $12, seconds = $13, is_recurring = $14, local_start = $15, time_zone = $16, ends_at = $17,
-                 sequence = sequence + $19::boolean::integer, updated_at = statement_timestamp()
+                 sequence = sequence + $19::boolean::integer, updated_at = statement_timestamp(),
+                 -- Newer zone data than ours will have another look; a move in place alone is none of its business.
+                 zone_data = CASE WHEN $18 THEN greatest(zone_data, $20) ELSE zone_data END,
+                 zone_data_sequence = CASE WHEN CASE WHEN $18 THEN coalesce(zone_data <= $20, true)
+                                                     ELSE $19 AND zone_data_sequence = sequence END THEN sequence + 1
+                                           ELSE zone_data_sequence END
              WHERE network_id = $1 AND id = $2
          )
          UPDATE social_participants SET starts_at = $12, ends_at = $17
@@ -96,6 +104,7 @@ async fn write(change: &mut Change, id: Uuid, new: &Content, is_put_off: bool, i
     .bind(new.time.ends_at)
     .bind(is_put_off)
     .bind(is_moved)
+    .bind(zones.version())
     .execute(change.connection())
     .await?;
     Ok(())

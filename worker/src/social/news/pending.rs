@@ -152,7 +152,7 @@ async fn tell_some(context: &Arc<Context>, network: &str, id: Uuid) -> Result<bo
             (Some(joined_at), Some(user_id)) => Some(Joined { joined_at, user_id }),
             _ => None,
         };
-        let (party, _) = load(change.connection(), network, id, 0).await?;
+        let (party, _) = load(&mut change, network, id, 0).await?;
         let at_once = at_once(&party, &[]);
         let step = Step::after(change.connection(), &party, told.as_ref()).await?;
         step.tell(&mut change, &party, BTreeSet::new(), |user| !at_once.contains(user)).await?;

@@ -1,6 +1,6 @@
 //! A session as a calendar file, as it is mailed and downloaded: rules I2, I3.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::{
     ics::{Attendee, Class, Invite, Method, Person, Time, Weekly},
@@ -61,9 +61,9 @@ impl Occasion {
 fn time(occasion: &Occasion) -> Time {
     match to_civil(occasion.local_start) {
         Some(wall) if occasion.is_recurring => {
-            let end = occasion.series().end();
-            let last = end.map(|end| (end - TimeDelta::seconds(occasion.seconds.into())).into());
-            Time::Weekly(Weekly { wall, zone: occasion.zone(), last })
+            let series = occasion.series();
+            let last = series.last().map(|last| last.start.into());
+            Time::Weekly(Weekly { wall, zone: series.zone, last })
         }
         _ => Time::Once(occasion.starts_at.into()),
     }

@@ -41,7 +41,8 @@ pub(crate) async fn cancel<C>(change: &mut Change<C>, network: &str, ids: &[Uuid
     let networks = vec![network; told.len()];
     let mut texts = Vec::new();
     let mut sessions = Vec::new();
-    for occasion in Occasion::load(change.connection(), &networks, &told).await? {
+    let zones = change.context().zones.clone();
+    for occasion in Occasion::load(change.connection(), &zones, &networks, &told).await? {
         if occasion.is_over {
             continue;
         }
@@ -151,13 +152,20 @@ async fn withdraw(change: &mut Change, network: &str, id: Uuid, told: Vec<(i16, 
     if told.is_empty() {
         return Ok(());
     }
-    let occasion = Occasion::load(change.connection(), &[network], &[id]).await?.pop();
+    let zones = change.context().zones.clone();
+    let occasion = Occasion::load(change.connection(), &zones, &[network], &[id]).await?.pop();
     let Some(occasion) = occasion.filter(|occasion| !occasion.is_over) else { return Ok(()) };
     let (kinds, addresses): (Vec<i16>, Vec<String>) = told.into_iter().unzip();
     sqlx::query(
         // One step for the cancellation, which is newer than whatever was sent before, and one for an invitation after it, which
         // must be newer again.
-        "WITH raised AS (UPDATE social_sessions SET sequence = sequence + 2 WHERE network_id = $1 AND id = $2)
+        "WITH raised AS (
+             UPDATE social_sessions
+             SET sequence = sequence + 2,
+                 -- When it occurs was not touched (S9).
+                 zone_data_sequence = CASE WHEN zone_data_sequence = sequence THEN sequence + 2 ELSE zone_data_sequence END
+             WHERE network_id = $1 AND id = $2
+         )
          UPDATE social_messages m
          SET cancelled = $5, message_id = CASE WHEN lease IS NULL THEN gen_random_uuid() ELSE message_id END,
              attempts = 0, first_attempt_at = NULL, is_moved = false,

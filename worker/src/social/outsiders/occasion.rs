@@ -3,13 +3,16 @@
 use chrono::{DateTime, NaiveDateTime, Utc};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
-use shared::api::timestamp::zone_written;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use crate::{
     error::Error,
-    social::series::{Occurrence, Series},
+    social::{
+        series::{Occurrence, Series},
+        session::Time,
+    },
+    zones::Zones,
 };
 
 /// What is told of a session. As JSON it outlives the session, whose end is told (I2): what is added later needs a default.
@@ -35,6 +38,10 @@ pub(crate) struct Occasion {
     pub(crate) updated_at: DateTime<Utc>,
     /// Its last occurrence has ended.
     pub(crate) is_over: bool,
+    /// What its times are found with.
+    #[serde(skip)]
+    #[sqlx(skip)]
+    pub(crate) zones: Zones,
 }
 
 /// A session as it was when its end was decided, for whoever is still to be told. Kept as JSON.
@@ -62,10 +69,11 @@ impl Occasion {
     /// The database's.
     pub(crate) async fn load(
         connection: &mut PgConnection,
+        zones: &Zones,
         networks: &[&str],
         sessions: &[Uuid],
     ) -> Result<Vec<Self>, Error> {
-        Ok(sqlx::query_as(
+        let found: Vec<Self> = sqlx::query_as(
             "SELECT s.id AS session_id, s.title, s.description, coalesce(r.title, '') AS room_title, s.owner_name,
                     s.session_type = 1 AS is_private, s.starts_at, s.seconds, s.is_recurring, s.local_start, s.time_zone,
                     e.ends_at AS until, s.sequence, s.created_at, s.updated_at,
@@ -78,24 +86,26 @@ impl Occasion {
         .bind(networks)
         .bind(sessions)
         .fetch_all(connection)
-        .await?)
+        .await?;
+        Ok(found.into_iter().map(|occasion| Self { zones: zones.clone(), ..occasion }).collect())
     }
 
     /// Where its clock times are read.
     pub(crate) fn zone(&self) -> TimeZone {
-        zone_written(&self.time_zone).unwrap_or(TimeZone::UTC)
+        self.series().zone
     }
 
     /// When it occurs.
     pub(crate) fn series(&self) -> Series {
-        Series {
+        let time = Time {
             starts_at: self.starts_at,
-            local_start: self.local_start,
-            zone: self.zone(),
-            seconds: self.seconds.into(),
+            seconds: self.seconds,
             is_recurring: self.is_recurring,
-            until: self.until,
-        }
+            local_start: self.local_start,
+            time_zone: self.time_zone.clone(),
+            ends_at: None,
+        };
+        time.series(&self.zones, self.until)
     }
 
     /// The next time that it is, or was.

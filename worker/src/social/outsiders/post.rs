@@ -93,7 +93,7 @@ enum By {
 /// Sends what is due, until it is to drain; then what is under way is finished.
 pub(crate) async fn run(context: Arc<Context>, shutdown: Shutdown) {
     let channels = channels(&context.config.outside);
-    let delivering = channels.map(|channel| deliver(&context.pool, channel, &shutdown.drain));
+    let delivering = channels.map(|channel| deliver(&context, channel, &shutdown.drain));
     let work = async {
         tokio::join!(futures::future::join_all(delivering), count(&context.pool, &shutdown.drain));
     };
@@ -127,13 +127,13 @@ fn channels(outside: &Outside) -> impl Iterator<Item = Channel> {
     })
 }
 
-async fn deliver(pool: &Pool, channel: Channel, drain: &CancellationToken) {
+async fn deliver(context: &Context, channel: Channel, drain: &CancellationToken) {
     let mut under_way = JoinSet::new();
     while !drain.is_cancelled() {
-        match queue::take(pool, channel.kind(), MOST_AT_ONCE - under_way.len()).await {
+        match queue::take(context, channel.kind(), MOST_AT_ONCE - under_way.len()).await {
             Ok(parcels) => {
                 for parcel in parcels {
-                    under_way.spawn(attempt(pool.clone(), channel.clone(), parcel));
+                    under_way.spawn(attempt(context.pool.clone(), channel.clone(), parcel));
                 }
             }
             // It is still due the next time.

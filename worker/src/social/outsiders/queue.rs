@@ -11,6 +11,7 @@ use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use crate::{
+    context::Context,
     database::{Lease, Pool},
     error::Error,
     social::outsiders::{
@@ -19,6 +20,7 @@ use crate::{
         occasion::{Cancelled, Occasion},
         words::News,
     },
+    zones::Zones,
 };
 
 /// So many links of one invitation are good at once: those of a day's attempts. Of more, the newest.
@@ -143,8 +145,8 @@ impl Row {
 }
 
 /// Takes what is due of a kind of address, up to so many. What has become pointless is forgotten, noted, and not among it.
-pub(super) async fn take(pool: &Pool, kind: i16, most: usize) -> Result<Vec<Parcel>, Error> {
-    let mut lease = Lease::begin(pool).await?;
+pub(super) async fn take(context: &Context, kind: i16, most: usize) -> Result<Vec<Parcel>, Error> {
+    let mut lease = Lease::begin(&context.pool).await?;
     let rows: Vec<Row> = sqlx::query_as(
         "WITH due AS MATERIALIZED (
              SELECT network_id, session_id, kind, address FROM social_messages
@@ -171,7 +173,7 @@ pub(super) async fn take(pool: &Pool, kind: i16, most: usize) -> Result<Vec<Parc
         lease.roll_back().await?;
         return Ok(Vec::new());
     }
-    let (parcels, pointless) = pack(lease.connection(), rows).await?;
+    let (parcels, pointless) = pack(lease.connection(), &context.zones, rows).await?;
     lease.commit().await?;
     for (row, end) in pointless {
         row.unsent(end).note();
@@ -179,7 +181,11 @@ pub(super) async fn take(pool: &Pool, kind: i16, most: usize) -> Result<Vec<Parc
     Ok(parcels)
 }
 
-async fn pack(connection: &mut PgConnection, rows: Vec<Row>) -> Result<(Vec<Parcel>, Vec<(Row, End)>), Error> {
+async fn pack(
+    connection: &mut PgConnection,
+    zones: &Zones,
+    rows: Vec<Row>,
+) -> Result<(Vec<Parcel>, Vec<(Row, End)>), Error> {
     let mut parcels = Vec::new();
     let mut invitations = Vec::new();
     let mut pointless = Vec::new();
@@ -187,6 +193,7 @@ async fn pack(connection: &mut PgConnection, rows: Vec<Row>) -> Result<(Vec<Parc
         match row.cancelled.as_deref().map(serde_json::from_str) {
             None => invitations.push(row),
             Some(Ok(Cancelled { occasion, is_withdrawn })) => {
+                let occasion = Occasion { zones: zones.clone(), ..occasion };
                 parcels.push(Parcel { row, content: Content::Cancellation { is_withdrawn }, occasion });
             }
             // It must not keep all others from being sent.
@@ -198,7 +205,7 @@ async fn pack(connection: &mut PgConnection, rows: Vec<Row>) -> Result<(Vec<Parc
     }
     let (networks, sessions): (Vec<&str>, Vec<Uuid>) =
         invitations.iter().map(|row| (row.network_id.as_str(), row.session_id)).unzip();
-    let occasions: HashMap<Uuid, Occasion> = Occasion::load(&mut *connection, &networks, &sessions)
+    let occasions: HashMap<Uuid, Occasion> = Occasion::load(&mut *connection, zones, &networks, &sessions)
         .await?
         .into_iter()
         .map(|occasion| (occasion.session_id, occasion))

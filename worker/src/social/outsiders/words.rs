@@ -172,6 +172,7 @@ pub(super) mod tests {
             created_at: at("2029-01-01T00:00:00Z"),
             updated_at: at("2029-01-01T00:00:00Z"),
             is_over: false,
+            zones: crate::zones::Zones::bundled(),
         }
     }
 
