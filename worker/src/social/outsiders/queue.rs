@@ -217,7 +217,7 @@ async fn pack(connection: &mut PgConnection, rows: Vec<Row>) -> Result<(Vec<Parc
             }
             (None, _) => pointless.push((row, End::Withdrawn("the session was deleted"))),
             (_, None) => {
-                pointless.push((row, End::Withdrawn("the invitation was claimed, taken back, or has expired")))
+                pointless.push((row, End::Withdrawn("the invitation was claimed, taken back, or has expired")));
             }
         }
     }
