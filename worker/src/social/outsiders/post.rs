@@ -187,7 +187,7 @@ async fn attempt(pool: Pool, channel: Channel, parcel: Parcel) {
     match written {
         Written::Done => {}
         Written::Withdrawn => {
-            unsent = Some(parcel.unsent(End::Withdrawn("the session was deleted, or the invitation taken back")))
+            unsent = Some(parcel.unsent(End::Withdrawn("the session was deleted, or the invitation taken back")));
         }
         // It is another attempt's to say.
         Written::Lost => unsent = None,

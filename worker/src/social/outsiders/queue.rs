@@ -224,7 +224,7 @@ async fn pack(
             }
             (None, _) => pointless.push((row, End::Withdrawn("the session was deleted"))),
             (_, None) => {
-                pointless.push((row, End::Withdrawn("the invitation was claimed, taken back, or has expired")))
+                pointless.push((row, End::Withdrawn("the invitation was claimed, taken back, or has expired")));
             }
         }
     }
