@@ -288,6 +288,7 @@ async fn an_answer_that_does_not_come_to_its_end_is_a_reading_that_failed() {
     });
     publisher.state.was_asked.notified().await;
     later(Duration::from_secs(5)).await;
+    until(|| waiting.is_finished()).await;
     assert_eq!(waiting.await.expect("no panic"), Err(Unauthorized::KeysAway));
 }
 
