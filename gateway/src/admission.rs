@@ -188,11 +188,18 @@ pub async fn admit(
         return Ok(admitted);
     }
     match gateway.presence.claim(socket.entry(&gateway.pod)).await {
-        Ok(Claim::Granted(None)) => (),
-        Ok(Claim::Granted(Some(before))) => replace(&gateway, &before, &socket).await,
-        Ok(Claim::Refused) => socket.end(Close::Replaced),
+        Ok(claim) => {
+            gateway.outages.claims.worked();
+            match claim {
+                Claim::Granted(None) => (),
+                Claim::Granted(Some(before)) => replace(&gateway, &before, &socket).await,
+                Claim::Refused => socket.end(Close::Replaced),
+            }
+        }
         Err(error) => {
-            tracing::warn!(%error, "a session could not be claimed");
+            if let Some(seconds) = gateway.outages.claims.failed(&error) {
+                tracing::warn!(%error, seconds, "sessions can not be claimed");
+            }
             return Err(Refusal::Unavailable("presence is away"));
         }
     }
@@ -224,13 +231,20 @@ impl Drop for Handshake<'_> {
 
 async fn connect(gateway: &Gateway, verified: &Verified) -> Result<Connected, Refusal> {
     let request = Connect { session: verified.session.clone(), claims: verified.claims.clone() };
-    gateway.workers.ask(&request).await.map_err(|Error { code, message }| match code {
-        Code::Unauthorized => Refusal::Unauthorized,
-        _ => {
-            tracing::warn!(code = code.number(), %message, "a session could not be looked up");
-            Refusal::Unavailable("sessions can not be looked up now")
+    let outage = &gateway.outages.lookups;
+    match gateway.workers.ask(&request).await {
+        Ok(connected) => {
+            outage.worked();
+            Ok(connected)
         }
-    })
+        Err(Error { code: Code::Unauthorized, .. }) => Err(Refusal::Unauthorized),
+        Err(Error { code, message }) => {
+            if let Some(seconds) = outage.failed(&message) {
+                tracing::warn!(code = code.number(), %message, seconds, "sessions can not be looked up");
+            }
+            Err(Refusal::Unavailable("sessions can not be looked up now"))
+        }
+    }
 }
 
 /// Tells the pod that had the session that a newer socket has it. When that is lost, its beat finds out.
@@ -241,7 +255,13 @@ async fn replace(gateway: &Gateway, before: &Place, newer: &Socket) {
         return;
     }
     let control = Control::Replaced { socket: before.socket, fence: newer.fence };
-    if let Err(error) = gateway.tell(&before.pod, &control).await {
-        tracing::warn!(%error, seconds = gateway.beat.as_secs(), "a replaced socket is closed only by the next beat");
+    let outage = &gateway.outages.replacements;
+    match gateway.tell(&before.pod, &control).await {
+        Ok(()) => drop(outage.worked()),
+        Err(error) => {
+            if let Some(seconds) = outage.failed(&error) {
+                tracing::warn!(%error, seconds, "replaced sockets are closed only by the next beat");
+            }
+        }
     }
 }

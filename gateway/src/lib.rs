@@ -59,6 +59,7 @@ use shared::{
     lifecycle::{Shutdown, keep_up},
     metrics::Metrics,
     presence::Presence,
+    telemetry::Outage,
 };
 use tokio::{
     net::TcpListener,
@@ -101,6 +102,16 @@ pub struct Parts {
     pub beat: Duration,
 }
 
+/// What the log knows of things that fail for many sockets at once.
+#[derive(Debug, Default)]
+struct Outages {
+    announcements: Outage,
+    renewals: Outage,
+    lookups: Outage,
+    claims: Outage,
+    replacements: Outage,
+}
+
 /// One start of a gateway.
 #[derive(Debug)]
 pub struct Gateway {
@@ -116,6 +127,7 @@ pub struct Gateway {
     streams: Arc<Streams>,
     handshakes: Semaphore,
     health: Health,
+    outages: Outages,
     beat: Duration,
     is_closing: AtomicBool,
     stop: CancellationToken,
@@ -136,6 +148,7 @@ impl Gateway {
             hub: Arc::new(Hub::new(config.max_connections)),
             handshakes: Semaphore::new(HANDSHAKES),
             health: Health::new(bus, presence.clone(), workers.clone()),
+            outages: Outages::default(),
             beat,
             is_closing: AtomicBool::new(false),
             workers,
