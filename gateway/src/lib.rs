@@ -147,7 +147,7 @@ impl Gateway {
             streams: Streams::new(bus.clone(), workers.clone(), stop.clone()),
             hub: Arc::new(Hub::new(config.max_connections)),
             handshakes: Semaphore::new(HANDSHAKES),
-            health: Health::new(bus, presence.clone(), workers.clone()),
+            health: Health::new(bus, control.clone(), presence.clone(), workers.clone(), pod.clone()),
             outages: Outages::default(),
             beat,
             is_closing: AtomicBool::new(false),

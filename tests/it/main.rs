@@ -22,6 +22,7 @@ mod metrics;
 mod outage;
 mod overload;
 mod presence;
+mod readiness;
 mod record;
 mod relay;
 mod relay_faults;

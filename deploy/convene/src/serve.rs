@@ -32,8 +32,8 @@ use crate::{
     settings::Serve,
 };
 
-/// What is logged. That the worker is not ready while it starts is said here in other words.
-const QUIET: &str = "warn,worker::readiness=error";
+/// What is logged. That a part is not ready while it starts is said here in other words.
+const QUIET: &str = "warn,worker::readiness=error,gateway::health=error";
 
 /// How often readiness is looked at.
 const LOOK: Duration = Duration::from_millis(50);
