@@ -83,7 +83,7 @@ apt-get install -q -y --no-install-recommends "$@"
 if command -v systemctl >/dev/null; then
     for package in "${new[@]}"; do
         case $package in
-            redis-server | nats-server | postgresql | haproxy | prometheus) systemctl --quiet disable "$package.service" || true ;;
+            redis-server | nats-server | postgresql | pgbouncer | haproxy | prometheus) systemctl --quiet disable "$package.service" || true ;;
         esac
     done
 fi

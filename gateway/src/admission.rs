@@ -214,11 +214,18 @@ pub async fn admit(
         return Ok(admitted);
     }
     match gateway.presence.claim(socket.entry(&gateway.pod)).await {
-        Ok(Claim::Granted(None)) => (),
-        Ok(Claim::Granted(Some(before))) => replace(&gateway, &before, &socket).await,
-        Ok(Claim::Refused) => socket.end(Close::Replaced),
+        Ok(claim) => {
+            gateway.outages.claims.worked();
+            match claim {
+                Claim::Granted(None) => (),
+                Claim::Granted(Some(before)) => replace(&gateway, &before, &socket).await,
+                Claim::Refused => socket.end(Close::Replaced),
+            }
+        }
         Err(error) => {
-            tracing::warn!(%error, "a session could not be claimed");
+            if let Some(seconds) = gateway.outages.claims.failed(&error) {
+                tracing::warn!(%error, seconds, "sessions can not be claimed");
+            }
             return Err(Refusal::Unavailable("presence is away"));
         }
     }
@@ -250,13 +257,22 @@ impl Drop for Handshake<'_> {
 
 async fn connect(gateway: &Gateway, verified: &Verified) -> Result<Connected, Refusal> {
     let request = Connect { session: verified.session.clone(), claims: verified.claims.clone() };
-    gateway.workers.ask(&request).await.map_err(|Error { code, message }| match code {
-        Code::Unauthorized => refused_by_worker(gateway, &verified.session, &message),
-        _ => {
-            tracing::warn!(code = code.number(), %message, "a session could not be looked up");
-            Refusal::Unavailable("sessions can not be looked up now")
+    let outage = &gateway.outages.lookups;
+    match gateway.workers.ask(&request).await {
+        Ok(connected) => {
+            outage.worked();
+            Ok(connected)
         }
-    })
+        Err(Error { code: Code::Unauthorized, message }) => {
+            Err(refused_by_worker(gateway, &verified.session, &message))
+        }
+        Err(Error { code, message }) => {
+            if let Some(seconds) = outage.failed(&message) {
+                tracing::warn!(code = code.number(), %message, seconds, "sessions can not be looked up");
+            }
+            Err(Refusal::Unavailable("sessions can not be looked up now"))
+        }
+    }
 }
 
 /// Tells the pod that had the session that a newer socket has it. When that is lost, its beat finds out; when that pod is gone,
@@ -269,7 +285,13 @@ async fn replace(gateway: &Gateway, before: &Place, newer: &Socket) {
     }
     let session = Some(newer.session.clone());
     let control = Control::Replaced { socket: before.socket, session, fence: newer.fence };
-    if let Err(error) = gateway.tell(&before.pod, &control).await {
-        tracing::warn!(%error, seconds = gateway.beat.as_secs(), "a replaced socket is closed only by the next beat");
+    let outage = &gateway.outages.replacements;
+    match gateway.tell(&before.pod, &control).await {
+        Ok(()) => drop(outage.worked()),
+        Err(error) => {
+            if let Some(seconds) = outage.failed(&error) {
+                tracing::warn!(%error, seconds, "replaced sockets are closed only by the next beat");
+            }
+        }
     }
 }

@@ -27,8 +27,14 @@ pub async fn run(gateway: Arc<Gateway>) {
 }
 
 async fn beat(gateway: &Gateway) {
-    if let Err(error) = gateway.presence.announce(&gateway.pod).await {
-        tracing::warn!(%error, "this pod could not say that it lives");
+    let outage = &gateway.outages.announcements;
+    match gateway.presence.announce(&gateway.pod).await {
+        Ok(()) => drop(outage.worked()),
+        Err(error) => {
+            if let Some(seconds) = outage.failed(&error) {
+                tracing::warn!(%error, seconds, "this pod could not say that it lives");
+            }
+        }
     }
     let sockets = gateway.hub.select(|socket| socket.outbox.ending().is_none());
     for sockets in sockets.chunks(CheckSessions::MOST) {
@@ -41,6 +47,7 @@ async fn renew(gateway: &Gateway, sockets: &[Arc<Socket>]) {
     let entries = sockets.iter().map(|socket| socket.entry(&gateway.pod)).collect();
     match gateway.presence.renew(entries).await {
         Ok(renewals) => {
+            gateway.outages.renewals.worked();
             for (socket, renewal) in sockets.iter().zip(renewals) {
                 if renewal == Renewal::Lost {
                     counter!("convene_sessions_lost_total").increment(1);
@@ -49,7 +56,11 @@ async fn renew(gateway: &Gateway, sockets: &[Arc<Socket>]) {
             }
         }
         // Open sockets go on; their entries are claimed again when presence is back.
-        Err(error) => tracing::warn!(%error, "sessions could not be renewed"),
+        Err(error) => {
+            if let Some(seconds) = gateway.outages.renewals.failed(&error) {
+                tracing::warn!(%error, seconds, "sessions could not be renewed");
+            }
+        }
     }
 }
 

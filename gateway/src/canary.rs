@@ -27,6 +27,7 @@ use serde::Deserialize;
 use shared::{
     api::{Code, Error},
     internal::{Canary, PARTITIONS, Partition, Position, ReadHeads, ReadPage, SendCanary, Session},
+    telemetry::Outage,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -63,6 +64,8 @@ pub async fn run(gateway: Arc<Gateway>) {
         partition: rand::random_range(0..PARTITIONS),
         number: rand::random_range(0..1 << 32),
         perch: None,
+        late: Outage::new(),
+        unheard: Outage::new(),
         gateway,
     };
     stop.run_until_cancelled(sender.run()).await;
@@ -73,6 +76,8 @@ struct Sender {
     partition: Partition,
     number: u64,
     perch: Option<Perch>,
+    late: Outage,
+    unheard: Outage,
 }
 
 /// Where canaries of one partition come in.
@@ -116,6 +121,8 @@ impl Sender {
             match found {
                 Found::Came(position) => {
                     histogram!("convene_canary_seconds").record(sent.elapsed().as_secs_f64());
+                    self.late.worked();
+                    self.unheard.worked();
                     self.gateway.health.note(EVENTS, Ok(()));
                     let is_well = self.gateway.health.is_well(EVENTS);
                     // Pods that were started together do not send together.
@@ -131,7 +138,9 @@ impl Sender {
                 Found::Unmoved => {
                     counter!("convene_canaries_lost_total", "at" => "relay").increment(1);
                     let partition = self.partition;
-                    tracing::info!(partition, "events are not moved in time");
+                    if let Some(seconds) = self.late.failed("late") {
+                        tracing::info!(partition, seconds, "events are not moved in time");
+                    }
                     self.gateway.health.remark(EVENTS, format!("the relay of partition {partition} is late"));
                     sleep(SOON).await;
                     self.move_on().await;
@@ -159,7 +168,10 @@ impl Sender {
         if !perch.is_logged(&self.gateway, number).await? {
             return Ok(Found::Unmoved);
         }
-        tracing::info!(partition = self.partition, "an event was moved and did not come: subscribing to all anew");
+        if let Some(seconds) = self.unheard.failed("unheard") {
+            let partition = self.partition;
+            tracing::info!(partition, seconds, "an event was moved and did not come: subscribing to all anew");
+        }
         Feed::ALL.iter().for_each(|feed| perch.member.renew(*feed));
         Ok(timeout(PATIENCE, perch.heard(number)).await.unwrap_or(Found::Unheard))
     }

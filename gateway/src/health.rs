@@ -2,12 +2,12 @@
 //!
 //! | dependency in `/readyz` | a look fails when |
 //! | --- | --- |
-//! | `bus` | the connection is down |
-//! | `presence` | it does not answer |
-//! | `workers` | none answers, or none that can read the database |
+//! | `bus` | a connection is down, or the bus refuses to take what gateways publish or subscribe to |
+//! | `presence` | no session can be claimed |
+//! | `workers` | none of `user` answers, or none of `events`; those that can not change the database do not |
 //! | `events` | events are moved and do not reach this pod ([`canary`]) |
 //!
-//! `/livez` never looks here. `/readyz` shows what background tasks last found, so that probes cost the dependencies
+//! A look tries what the work needs: a server that answers a ping may refuse everybody all the same. `/livez` never looks here. `/readyz` shows what background tasks last found, so that probes cost the dependencies
 //! nothing. A dependency that was well is unwell after three failed looks in a row, so that no hiccup takes a pod out, and
 //! well again after two good ones, so that one that comes and goes does not bring it back each time.
 
@@ -22,7 +22,14 @@ use std::{
 
 use metrics::gauge;
 use serde::Serialize;
-use shared::{bus::Bus, internal::ReadHeads, presence::Presence};
+use shared::{
+    bus::{Bus, BusError, Subject},
+    internal::{CheckSessions, ReadHeads},
+    pod::PodId,
+    presence::Presence,
+    telemetry::Outage,
+};
+use tokio::time::timeout;
 
 use crate::{Gateway, canary, workers::Workers};
 
@@ -42,8 +49,10 @@ const SUCCESSES: u32 = 2;
 #[derive(Debug)]
 pub struct Health {
     bus: Bus,
+    control: Bus,
     presence: Presence,
     workers: Workers,
+    pod: PodId,
     states: Mutex<BTreeMap<&'static str, State>>,
     is_draining: AtomicBool,
 }
@@ -55,17 +64,28 @@ struct State {
     was_ever_well: bool,
     /// Looks in a row that say otherwise.
     against: u32,
+    /// Looks in a row that have failed.
+    failed: u32,
     /// What the last look has found.
     message: String,
+    outage: Outage,
 }
 
 impl State {
     fn unknown() -> Self {
-        Self { is_well: false, was_ever_well: false, against: 0, message: "not looked at yet".to_owned() }
+        Self {
+            is_well: false,
+            was_ever_well: false,
+            against: 0,
+            failed: 0,
+            message: "not looked at yet".to_owned(),
+            outage: Outage::new(),
+        }
     }
 
     fn see(&mut self, result: Result<(), String>) {
         let is_good = result.is_ok();
+        self.failed = if is_good { 0 } else { self.failed.saturating_add(1) };
         if is_good == self.is_well {
             self.against = 0;
         } else {
@@ -87,6 +107,17 @@ impl State {
             Ok(()) => "not well for long enough".to_owned(),
         };
     }
+
+    fn log(&self, name: &'static str, was_well: bool) {
+        if self.is_well && !was_well {
+            tracing::info!(dependency = name, seconds = self.outage.worked(), "well");
+        } else if !self.is_well
+            && self.failed >= FAILURES
+            && let Some(seconds) = self.outage.failed(&self.message)
+        {
+            tracing::warn!(dependency = name, self.message, seconds, "not well");
+        }
+    }
 }
 
 /// What `/readyz` answers.
@@ -102,9 +133,9 @@ pub struct Report {
 
 impl Health {
     /// Nothing was looked at yet: not ready.
-    pub fn new(bus: Bus, presence: Presence, workers: Workers) -> Self {
+    pub fn new(bus: Bus, control: Bus, presence: Presence, workers: Workers, pod: PodId) -> Self {
         let states = ["bus", "presence", "workers", canary::EVENTS].map(|name| (name, State::unknown())).into();
-        Self { bus, presence, workers, states: Mutex::new(states), is_draining: AtomicBool::new(false) }
+        Self { bus, control, presence, workers, pod, states: Mutex::new(states), is_draining: AtomicBool::new(false) }
     }
 
     /// Unready from now on.
@@ -127,12 +158,41 @@ impl Health {
     }
 
     async fn look(&self) {
-        let bus = if self.bus.is_connected() { Ok(()) } else { Err("away".to_owned()) };
-        let question = ReadHeads { networks: vec![] };
-        let (presence, workers) = tokio::join!(self.presence.pods(), self.workers.ask_within(PATIENCE, &question));
-        self.note("bus", bus);
-        self.note("presence", presence.map(drop).map_err(|error| error.to_string()));
-        self.note("workers", workers.map(drop).map_err(|error| error.to_string()));
+        let (bus, presence, workers) =
+            tokio::join!(self.look_at_bus(), self.presence.probe(&self.pod), self.look_at_workers());
+        self.note("bus", bus.map_err(|error| error.to_string()));
+        match presence {
+            Ok(partly) => {
+                self.note("presence", Ok(()));
+                // Whoever is kept there finds no pod that could let him in.
+                if let Some(partly) = partly.filter(|_| self.is_well("presence")) {
+                    self.remark("presence", partly);
+                }
+            }
+            Err(error) => self.note("presence", Err(error.to_string())),
+        }
+        self.note("workers", workers);
+    }
+
+    async fn look_at_bus(&self) -> Result<(), BusError> {
+        let probes = async {
+            let (bus, control) = tokio::join!(
+                self.bus.probe(Subject::probes_of_gateway()),
+                self.control.probe(vec![Subject::probe_of_control()]),
+            );
+            bus.and(control)
+        };
+        timeout(PATIENCE, probes).await.unwrap_or(Err(BusError::Timeout))
+    }
+
+    /// Without `user` nobody can be let in, without `events` nobody is told of anything.
+    async fn look_at_workers(&self) -> Result<(), String> {
+        let (sessions, heads) = (CheckSessions { sessions: vec![] }, ReadHeads { networks: vec![] });
+        let (sessions, heads) =
+            tokio::join!(self.workers.ask_within(PATIENCE, &sessions), self.workers.ask_within(PATIENCE, &heads));
+        sessions.map_err(|error| format!("user: {error}"))?;
+        heads.map_err(|error| format!("events: {error}"))?;
+        Ok(())
     }
 
     /// Notes what a look has found.
@@ -141,9 +201,7 @@ impl Health {
         let Some(state) = states.get_mut(name) else { return };
         let was_well = state.is_well;
         state.see(result);
-        if was_well != state.is_well {
-            tracing::info!(dependency = name, ready = state.is_well, state.message, "a dependency changed");
-        }
+        state.log(name, was_well);
         gauge!("convene_dependency_up", "dependency" => name).set(f64::from(u8::from(state.is_well)));
     }
 
@@ -189,8 +247,9 @@ mod tests {
 
     fn health() -> Health {
         let bus = Bus::new(LocalBus::new());
-        let workers = Workers::new(bus.clone(), PodId::of_start("pod"), Duration::from_secs(1));
-        let health = Health::new(bus, Presence::new(LocalPresence::new()), workers);
+        let pod = PodId::of_start("pod");
+        let workers = Workers::new(bus.clone(), pod.clone(), Duration::from_secs(1));
+        let health = Health::new(bus.clone(), bus, Presence::new(LocalPresence::new()), workers, pod);
         for name in ["bus", "presence", "workers", "events"] {
             assert!(!health.report().ready, "{name} was not looked at yet");
             health.note(name, Ok(()));

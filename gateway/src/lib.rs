@@ -63,6 +63,7 @@ use shared::{
     metrics::Metrics,
     pod::PodId,
     presence::Presence,
+    telemetry::Outage,
 };
 use tokio::{
     net::TcpListener,
@@ -105,6 +106,16 @@ pub struct Parts {
     pub beat: Duration,
 }
 
+/// What the log knows of things that fail for many sockets at once.
+#[derive(Debug, Default)]
+struct Outages {
+    announcements: Outage,
+    renewals: Outage,
+    lookups: Outage,
+    claims: Outage,
+    replacements: Outage,
+}
+
 /// One start of a gateway.
 #[derive(Debug)]
 pub struct Gateway {
@@ -122,6 +133,7 @@ pub struct Gateway {
     /// Places for those who are told by a close code why they are not let in.
     closings: Arc<Semaphore>,
     health: Health,
+    outages: Outages,
     beat: Duration,
     is_closing: AtomicBool,
     stop: CancellationToken,
@@ -147,7 +159,8 @@ impl Gateway {
             hub: Arc::new(Hub::new(config.max_connections)),
             handshakes: Semaphore::new(HANDSHAKES),
             closings: Arc::new(Semaphore::new(CLOSED_REFUSALS)),
-            health: Health::new(bus, presence.clone(), workers.clone()),
+            health: Health::new(bus, control.clone(), presence.clone(), workers.clone(), pod.clone()),
+            outages: Outages::default(),
             beat,
             is_closing: AtomicBool::new(false),
             workers,

@@ -26,9 +26,10 @@ use std::{
 use futures::FutureExt as _;
 use metrics::counter;
 use shared::{
-    bus::{Bus, Subject, subject},
+    bus::{Bus, BusError, Subject, subject},
     internal::{Deliver, Heads, Partition, PlacedEvent, Position, ReadHeads},
     pod::PodId,
+    telemetry::Outage,
 };
 use tokio::{
     sync::{Notify, Semaphore, mpsc},
@@ -62,6 +63,7 @@ pub struct Streams {
     renew_bodies: Notify,
     renew_heads: Notify,
     ask_heads: Notify,
+    subscribing: Outage,
     stop: CancellationToken,
 }
 
@@ -193,6 +195,7 @@ impl Streams {
             renew_bodies: Notify::new(),
             renew_heads: Notify::new(),
             ask_heads: Notify::new(),
+            subscribing: Outage::new(),
             stop,
         })
     }
@@ -365,6 +368,13 @@ impl Streams {
         silent.into_iter().map(|stream| stream.network.clone()).collect()
     }
 
+    /// Of however many subscriptions.
+    fn log_not_subscribed(&self, error: &BusError) {
+        if let Some(seconds) = self.subscribing.failed(error) {
+            tracing::warn!(%error, seconds, "can not subscribe");
+        }
+    }
+
     /// Subscribes, again whenever that fails and anew when told to, and handles each message.
     async fn each_message(&self, feed: Feed, subject: Subject, renew: &Notify, mut handle: impl FnMut(&str, &[u8])) {
         while !self.stop.is_cancelled() {
@@ -387,11 +397,11 @@ impl Streams {
                                 let _ = self.bus.flush().await;
                                 self.ask_heads.notify_one();
                             }
-                            Err(error) => tracing::warn!(%error, %subject, "can not subscribe"),
+                            Err(error) => self.log_not_subscribed(&error),
                         },
                     }
                 },
-                Err(error) => tracing::warn!(%error, %subject, "can not subscribe"),
+                Err(error) => self.log_not_subscribed(&error),
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }

@@ -105,6 +105,7 @@ fn failed(error: &BusError) -> Error {
     match error {
         BusError::NoResponders => Error::new(Code::Unavailable, "nobody can serve this now"),
         BusError::Away => Error::new(Code::Unavailable, "the bus is away"),
+        BusError::Refused(_) => Error::new(Code::Unavailable, "the bus refuses it"),
         BusError::Timeout => Error::new(Code::DeadlineExceeded, "not answered in time"),
         BusError::TooLarge => Error::new(Code::TooLarge, "the request is too large"),
         BusError::BadHeader(_) => Error::new(Code::BadRequest, "the request can not be passed on"),

@@ -133,6 +133,9 @@ pub enum BusError {
     /// all the same.
     #[error("the bus is away")]
     Away,
+    /// The bus does not let this process publish or subscribe; what it said.
+    #[error("the bus refuses it: {0}")]
+    Refused(String),
     /// More bytes than [`MAX_PAYLOAD_BYTES`], headers included.
     #[error("the message is too large for the bus")]
     TooLarge,
@@ -167,6 +170,8 @@ pub trait Engine: Send + Sync + 'static {
     fn subscribe(&self, subject: Subject, group: Option<&str>) -> BoxFuture<'_, Result<Subscription, BusError>>;
     /// See [`Bus::flush`].
     fn flush(&self) -> BoxFuture<'_, Result<(), BusError>>;
+    /// See [`Bus::probe`].
+    fn probe(&self, subjects: Vec<Subject>) -> BoxFuture<'_, Result<(), BusError>>;
     /// See [`Bus::is_connected`].
     fn is_connected(&self) -> bool;
     /// See [`Bus::disturbances`].
@@ -259,6 +264,18 @@ impl Bus {
     /// [`BusError::Away`].
     pub async fn flush(&self) -> Result<(), BusError> {
         self.0.flush().await
+    }
+
+    /// Whether this process may do on the bus what it has to: publishes an empty message on each of these subjects, hears
+    /// one of its own, and has been refused no subscription. Subjects that somebody listens to are a mistake.
+    ///
+    /// While a subscription is refused the connection is made anew now and then: the bus does not say when it would not be
+    /// refused any more.
+    ///
+    /// # Errors
+    /// [`BusError::Refused`], [`BusError::Away`]; [`BusError::Timeout`] when the message does not come back within 1.5 s.
+    pub async fn probe(&self, subjects: Vec<Subject>) -> Result<(), BusError> {
+        self.0.probe(subjects).await
     }
 
     /// Whether the connection is up now.

@@ -27,6 +27,9 @@ pub const BEAT: Duration = Duration::from_secs(20);
 /// An entry that was not renewed for so long no longer counts: its pod is dead.
 pub const LIFETIME: Duration = Duration::from_secs(65);
 
+/// In a cluster so many keys are probed, which spreads them over all its servers.
+pub const PROBES: usize = 16;
+
 /// Where a session's socket is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
@@ -88,6 +91,8 @@ pub trait Engine: Send + Sync + 'static {
     fn announce(&self, pod: &PodId) -> BoxFuture<'_, Result<(), PresenceError>>;
     /// See [`Presence::withdraw`].
     fn withdraw(&self, pod: &PodId) -> BoxFuture<'_, Result<(), PresenceError>>;
+    /// See [`Presence::probe`].
+    fn probe(&self, pod: &PodId) -> BoxFuture<'_, Result<Option<String>, PresenceError>>;
     /// See [`Presence::pods`].
     fn pods(&self) -> BoxFuture<'_, Result<BTreeSet<PodId>, PresenceError>>;
 }
@@ -164,11 +169,41 @@ impl Presence {
         self.0.withdraw(pod).await
     }
 
-    /// The gateways that live. Also the check that the store answers.
+    /// Whether sessions can be claimed and released: does so, by the same scripts, for users of this pod's own that there are
+    /// not, and that expire within seconds. Of a cluster [`PROBES`] keys are tried; `Some` says what is the matter with some of
+    /// them, while others can be claimed.
+    ///
+    /// # Errors
+    /// [`PresenceError`]: nothing can be claimed.
+    pub async fn probe(&self, pod: &PodId) -> Result<Option<String>, PresenceError> {
+        self.0.probe(pod).await
+    }
+
+    /// Whether users can be looked up, those of every server of a cluster: looks for some that there are not.
+    ///
+    /// # Errors
+    /// [`PresenceError`]: some can not.
+    pub async fn probe_reading(&self) -> Result<(), PresenceError> {
+        let users = (0..PROBES).map(|number| probe_user("", number)).collect();
+        self.0.pods_of("", users).await.map(drop)
+    }
+
+    /// The gateways that live.
     ///
     /// # Errors
     /// [`PresenceError`]
     pub async fn pods(&self) -> Result<BTreeSet<PodId>, PresenceError> {
         self.0.pods().await
     }
+}
+
+/// Of whom a probe is. No token can name him.
+fn probe_user(pod: &str, number: usize) -> String {
+    format!("probe:{number}:{pod}")
+}
+
+/// What a probe claims.
+fn probe_entry(pod: &PodId, number: usize) -> Entry {
+    let session = Session { network: String::new(), user: probe_user(pod.as_str(), number), sid: String::new() };
+    Entry { session, place: Place { pod: pod.clone(), socket: 0, fence: 0, since_ms: 0 } }
 }

@@ -6,6 +6,7 @@
 //! | `line` | a line of the log stays one line |
 //! | `trace` | a trace from process to process: [`trace_parent`], [`continue_trace`], [`Hop`] |
 //! | `statements` | each SQL statement of a traced request as a span |
+//! | `outage` | [`Outage`]: what fails each second is no line each second |
 //! | [`control`] | the log's filter over HTTP, for whoever is on the machine |
 //!
 //! `RUST_LOG` says what is logged at first, in the directives of `tracing-subscriber` (`info`, `warn,gateway=debug`). Traces
@@ -16,6 +17,7 @@
 pub mod control;
 mod line;
 mod log;
+mod outage;
 mod statements;
 mod trace;
 
@@ -34,10 +36,11 @@ use opentelemetry_sdk::{
     Resource,
     trace::{Sampler, SdkTracerProvider},
 };
-use tracing_subscriber::{Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{Layer as _, filter::FilterExt as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 pub use log::{DEFAULT_FILTER, log_filter, set_log_filter};
 pub use opentelemetry::{KeyValue as Attribute, trace::SpanKind};
+pub use outage::Outage;
 pub use trace::{Hop, continue_trace, is_sampled, record_code, sampled_trace_parent, trace_id, trace_parent};
 
 use crate::config::{self, Common};
@@ -90,7 +93,7 @@ pub fn init(service: &'static str, pod: &str, filter: &str, common: &Common, rat
         let tracer = provider.tracer(service);
         trace::layer(tracer.clone()).and_then(statements::layer(tracer))
     });
-    let subscriber = tracing_subscriber::registry().with(log.with_filter(filter)).with(traces);
+    let subscriber = tracing_subscriber::registry().with(log.with_filter(filter.and(log::caps()))).with(traces);
     subscriber.try_init()?;
     *started = true;
     log::report_panics(common.log_format);

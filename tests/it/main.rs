@@ -25,6 +25,7 @@ mod outage;
 mod overload;
 mod pages;
 mod presence;
+mod readiness;
 mod record;
 mod relay;
 mod relay_faults;

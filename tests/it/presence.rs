@@ -8,7 +8,7 @@ use rand::seq::SliceRandom as _;
 use shared::{
     internal::Session,
     pod::PodId,
-    presence::{Claim, Entry, LIFETIME, Place, Presence, Renewal, local::Local, redis::Redis},
+    presence::{Claim, Entry, LIFETIME, PROBES, Place, Presence, Renewal, local::Local, redis::Redis},
 };
 
 macro_rules! on_all_engines {
@@ -54,6 +54,7 @@ on_all_engines! {
     thousands_are_looked_up_renewed_and_released_at_once
     names_of_any_characters_stay_apart
     pods_come_and_go
+    a_probe_finds_nothing_amiss_and_leaves_nothing
 }
 
 type Connect<'a> = &'a dyn Fn(Duration) -> Presence;
@@ -277,6 +278,17 @@ async fn pods_come_and_go(connect: Connect<'_>) {
     assert_eq!(presence.pods().await, Ok(["a", "ключ {}"].map(PodId::read).into()));
 }
 
+async fn a_probe_finds_nothing_amiss_and_leaves_nothing(connect: Connect<'_>) {
+    let presence = connect(LIFETIME);
+    for _ in 0..2 {
+        assert_eq!(presence.probe(&PodId::read("pod {}")).await, Ok(None));
+        assert_eq!(presence.probe_reading().await, Ok(()));
+    }
+    for number in 0..PROBES {
+        assert_eq!(presence.sessions_of(&format!("probe:{number}:pod {{}}")).await, Ok(Vec::new()));
+    }
+}
+
 mod with_a_server_that_fails {
     use super::*;
 
@@ -458,6 +470,43 @@ mod with_a_server_that_fails {
         }
         cluster.resume(0);
         eventually!(presence.renew(all.clone()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_probe_fails_when_all_of_a_cluster_does_and_names_a_part_of_it() {
+        let cluster = RedisCluster::start(0).await;
+        let presence = Redis::connect(&cluster.url()).expect("a good URL");
+        eventually!(presence.probe(&PodId::read("pod")).await == Ok(None));
+        cluster.pause(0);
+        let is_partly = |probed: &Result<Option<String>, _>| {
+            probed
+                .as_ref()
+                .is_ok_and(|partly| partly.as_ref().is_some_and(|why| why.starts_with("a part of the cluster")))
+        };
+        eventually!(is_partly(&presence.probe(&PodId::read("pod")).await));
+        assert!(presence.probe_reading().await.is_err(), "somebody would not be found");
+        for server in [1, 2] {
+            cluster.pause(server);
+        }
+        eventually!(presence.probe(&PodId::read("pod")).await.is_err());
+        for server in 0..3 {
+            cluster.resume(server);
+        }
+        eventually!(presence.probe(&PodId::read("pod")).await == Ok(None));
+    }
+
+    #[tokio::test]
+    async fn of_several_addresses_the_one_that_is_no_replica_is_taken() {
+        let (replica, primary) = (Server::redis().await, Server::redis().await);
+        let url = replica.new_url();
+        let client = redis::Client::open(&*url).expect("a URL");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("Redis");
+        redis::cmd("REPLICAOF").arg("127.0.0.1").arg(1).exec_async(&mut connection).await.expect("an answer");
+        let presence = Redis::connect(&format!("{url},{}", primary.new_url())).expect("good URLs");
+        assert_eq!(presence.claim(alice("a", 1)).await, Ok(Claim::Granted(None)));
+        let alone = Redis::connect(&url).expect("a good URL");
+        let says_why = async || alone.pods().await.is_err_and(|error| error.0.contains("it is a replica"));
+        eventually!(says_why().await);
     }
 
     #[tokio::test]

@@ -9,4 +9,4 @@ mod reading;
 mod retention;
 mod retries;
 mod serving;
-mod world;
+pub(crate) mod world;

@@ -14,6 +14,7 @@
 //! | [`prometheus`], [`exposition`] | what asks for metrics, and what they are |
 //! | [`browser`] | Chromium, and Node, for what web pages do |
 //! | [`proxy`] | the way to a server, which a test can cut, freeze and slow down; to NATS, which forgets subscriptions |
+//! | [`pooler`] | PgBouncer before a PostgreSQL |
 //! | [`chaos`] | a whole system whose parts fail at random, clients that go on, and what must hold afterwards |
 
 pub mod balancer;
@@ -25,6 +26,7 @@ pub mod comeback;
 pub mod crowd;
 pub mod eventually;
 pub mod exposition;
+pub mod pooler;
 pub mod process;
 pub mod prometheus;
 pub mod proxy;
@@ -38,6 +40,7 @@ pub mod webhook;
 pub use balancer::Balancer;
 pub use browser::Browser;
 pub use client::{Client, Connect, NotOpened, Refused};
+pub use pooler::Pooler;
 pub use prometheus::Prometheus;
 pub use proxy::{Fault, Loss, Proxy, nats::NatsProxy};
 pub use redis_cluster::RedisCluster;

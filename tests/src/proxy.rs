@@ -49,6 +49,9 @@ pub struct Loss {
 pub struct Proxy {
     address: SocketAddr,
     fault: watch::Sender<Fault>,
+    server: watch::Sender<SocketAddr>,
+    /// How many connections were refused.
+    refused: watch::Sender<u64>,
     /// How often everything was cut.
     cuts: watch::Sender<u64>,
     /// How many messages were lost.
@@ -85,9 +88,17 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let (fault, cuts, lost) = (watch::Sender::default(), watch::Sender::default(), watch::Sender::default());
-        let way = Way { server, fault: fault.subscribe(), cuts: cuts.subscribe(), lost: lost.clone(), nats_seed };
+        let (server, refused) = (watch::Sender::new(server), watch::Sender::default());
+        let way = Way {
+            server: server.subscribe(),
+            refused: refused.clone(),
+            fault: fault.subscribe(),
+            cuts: cuts.subscribe(),
+            lost: lost.clone(),
+            nats_seed,
+        };
         let accepting = tokio::spawn(accept(listener, way)).abort_handle();
-        Self { address, fault, cuts, lost, accepting }
+        Self { address, fault, server, refused, cuts, lost, accepting }
     }
 
     /// The same URL, through the proxy.
@@ -101,6 +112,20 @@ impl Proxy {
     /// Breaks the way in this manner, and no other, until told otherwise.
     pub fn set(&self, fault: Fault) {
         self.fault.send_replace(fault);
+    }
+
+    /// From now on new connections lead to the server of this URL, as if a name had got another address. Those that are open
+    /// stay where they are.
+    ///
+    /// # Panics
+    /// As [`Proxy::before`].
+    pub fn lead_to(&self, url: &str) {
+        self.server.send_replace(server_of(url));
+    }
+
+    /// How many connections have been refused so far.
+    pub fn refused(&self) -> u64 {
+        *self.refused.borrow()
     }
 
     /// Breaks every connection that is open now.
@@ -128,7 +153,8 @@ impl Proxy {
 /// What every connection knows.
 #[derive(Clone)]
 struct Way {
-    server: SocketAddr,
+    server: watch::Receiver<SocketAddr>,
+    refused: watch::Sender<u64>,
     fault: watch::Receiver<Fault>,
     cuts: watch::Receiver<u64>,
     lost: watch::Sender<u64>,
@@ -157,7 +183,9 @@ async fn accept(listener: TcpListener, mut way: Way) {
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((client, _)) = accepted else { continue };
-                if !way.fault.borrow().is_refusing {
+                if way.fault.borrow().is_refusing {
+                    way.refused.send_modify(|count| *count += 1);
+                } else {
                     connections.spawn(join(client, way.clone()));
                     way.nats_seed = way.nats_seed.map(|seed| seed.wrapping_add(1));
                 }
@@ -168,8 +196,9 @@ async fn accept(listener: TcpListener, mut way: Way) {
 }
 
 /// One connection, until a side ends it or it is cut.
-async fn join(client: TcpStream, Way { server, fault, mut cuts, lost, nats_seed }: Way) {
+async fn join(client: TcpStream, Way { server, fault, mut cuts, lost, nats_seed, .. }: Way) {
     cuts.mark_unchanged();
+    let server = *server.borrow();
     let Ok(server) = TcpStream::connect(server).await else { return };
     for stream in [&client, &server] {
         // Without it small messages would wait for one another, here and not at the server.

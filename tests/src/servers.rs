@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use tokio::sync::OnceCell;
 
 pub use machine::free_port;
+pub(crate) use machine::unprivileged_user;
 pub use server::Server;
 
 /// One server of each kind.

@@ -1,8 +1,9 @@
-//! PostgreSQL: how to reach it, the schema; the connections of requests are `pool`.
+//! PostgreSQL: how to reach it, the schema; the connections of requests are `pool`, and what must not stand before them `pooler`.
 
 #[cfg(test)]
 mod expansion;
 mod pool;
+mod pooler;
 
 use std::{io, time::Duration};
 
@@ -17,6 +18,7 @@ use tokio::time::sleep;
 
 pub(crate) use pool::{ACQUIRE_TIMEOUT, Lease, pool, pool_size};
 pub use pool::{Pool, background};
+pub(crate) use pooler::{Pooled, connect_unpooled};
 
 use crate::config::DatabaseUrl;
 
@@ -61,9 +63,10 @@ pub(crate) enum Schema {
 /// Brings the schema up to date. Those who do so at once wait for each other.
 ///
 /// # Errors
-/// The database's; the schema was made by a build that this one does not know.
+/// The database's; the schema was made by a build that this one does not know; a pooler stands between, behind which the lock
+/// would be anybody's.
 pub async fn migrate(url: &DatabaseUrl) -> anyhow::Result<()> {
-    let mut connection = connect(&options(url, "migrate")?).await?;
+    let mut connection = connect_unpooled::<anyhow::Error>(&options(url, "migrate")?, None).await?;
     let outcome = migrate_on(&mut connection).await;
     // Frees the lock that a migration that failed still holds.
     let _ = connection.close().await;
@@ -89,6 +92,9 @@ async fn migrate_on(connection: &mut PgConnection) -> anyhow::Result<()> {
 /// Whether a failure to migrate may pass by itself.
 pub(crate) fn may_pass(error: &anyhow::Error) -> bool {
     use crate::error::Trouble;
+    if error.is::<Pooled>() {
+        return true;
+    }
     let error = match error.downcast_ref::<MigrateError>() {
         Some(MigrateError::Execute(error)) => error,
         Some(MigrateError::ExecuteMigration(error, _)) => error,

@@ -149,15 +149,23 @@ impl Trouble {
             "55P03" | "40P01" | "40001" => Self::Conflict,
             // query_canceled
             "57014" => Self::Slow,
-            // idle_in_transaction_session_timeout; read_only_sql_transaction, which is a primary that no longer is one;
-            // no such role, password or database, which an operator is about to mend
-            "25P03" | "25006" | "28000" | "28P01" | "3D000" => Self::Away,
+            // idle_in_transaction_session_timeout; a primary that no longer is one; no such role, password or database,
+            // which an operator is about to mend
+            "25P03" | READ_ONLY | "28000" | "28P01" | "3D000" => Self::Away,
             // Connection lost, resources used up, shutting down or starting up, input or output failed
             _ if ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) => Self::Away,
             _ => Self::Fault,
         }
     }
 }
+
+/// Whether the server takes no changes: a primary that no longer is one.
+pub(crate) fn is_read_only(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == READ_ONLY)
+}
+
+/// read_only_sql_transaction
+const READ_ONLY: &str = "25006";
 
 /// Turns a failure into what the client is told. Here our own faults are logged, and nowhere else.
 pub(crate) fn conclude(error: Error) -> api::Error {

@@ -2,16 +2,18 @@
 //!
 //! | dependency in `/readyz` | `ok` while | counts |
 //! | --- | --- | --- |
-//! | `database` | PostgreSQL answers within 2 s | yes |
+//! | `database` | PostgreSQL takes changes within 2 s, on sessions that are this worker's alone | yes |
 //! | `schema` | it is this build's, or the next newer one | yes |
 //! | `clock` | this machine's and PostgreSQL's differ by less than 2 s | yes |
-//! | `bus` | the connection is up | yes |
-//! | `presence` | it answers | no: without it only the shortcut of the events' bodies is missing |
+//! | `bus` | the connection is up, and takes what this worker publishes and subscribes to | yes |
+//! | `presence` | users can be looked up | no: without it only the shortcut of the events' bodies is missing |
 //!
 //! `/readyz` also shows the version of the zone data that this worker has (T4), and, where `social` is served, how many sessions
 //! are still to be looked at with it (S9).
 //!
 //! A look a second; three bad ones in a row make an entry bad, after that two good ones make it good again.
+
+mod database;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -19,18 +21,19 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
+use shared::{
+    bus::{BusError, Subject},
+    telemetry::Outage,
+};
+use sqlx::postgres::PgConnectOptions;
 use tokio::{
     sync::watch,
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    clock::Clock,
-    context::Context,
-    database::{self, Schema},
-};
+use self::database::{Failure, Look, Watcher};
+use crate::{clock::Clock, config::Namespace, context::Context, database::Schema};
 
 /// How often is looked, and how long a look may take.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -102,7 +105,11 @@ impl Entry {
     }
 
     fn said(&self) -> &str {
-        if self.is_good { "ok" } else { &self.detail }
+        match self {
+            Self { is_good: true, .. } => "ok",
+            Self { detail, .. } if detail.is_empty() => "not looked at yet",
+            Self { detail, .. } => detail,
+        }
     }
 }
 
@@ -154,25 +161,36 @@ pub(crate) async fn watch(
     reports: watch::Sender<Report>,
     until: CancellationToken,
 ) {
-    let mut connection = None;
+    let relays = context.config.namespaces.contains(&Namespace::Events);
+    let mut database = Watcher::new(options, clock);
     let mut report = Report { zone_data: context.zones.version().to_owned(), ..Report::default() };
+    let log = Log::default();
+    let mut takes_changes = true;
     loop {
         let round = Instant::now();
         let looks = async {
-            tokio::join!(look_at_database(&options, &clock, &mut connection), async {
-                context.presence.pods().await.map(|_| String::new()).map_err(|error| error.to_string())
-            })
+            let bus = timeout(PATIENCE, context.bus.probe(Subject::probes_of_worker(relays)));
+            tokio::join!(database.look(), bus, context.presence.probe_reading())
         };
-        let Some((database, presence)) = until.run_until_cancelled(looks).await else { return };
+        let Some((database, bus, presence)) = until.run_until_cancelled(looks).await else { return };
         report.zone_data_waiting = context.series_waiting.load(Ordering::Relaxed);
+        let took_changes = takes_changes;
+        match database {
+            Ok(_) => takes_changes = true,
+            Err(Failure::Standby | Failure::ReadOnly) => takes_changes = false,
+            Err(_) => {}
+        }
+        // By the server's name another one may be found by now: what was connected until then leads to this one.
+        if !takes_changes || !took_changes {
+            context.pool.manager().renew();
+            context.background.manager().renew();
+        }
         report.see_database(database);
-        report.presence.see(presence);
-        report.bus.see(match context.bus.is_connected() {
-            true => Ok(String::new()),
-            false => Err("not connected".to_owned()),
-        });
+        report.presence.see(presence.map(|()| String::new()).map_err(|error| error.to_string()));
+        let bus = bus.unwrap_or(Err(BusError::Timeout));
+        report.bus.see(bus.map(|()| String::new()).map_err(|error| error.to_string()));
         reports.send_if_modified(|known| {
-            log_changes(known, &report);
+            log.see(known, &report);
             std::mem::replace(known, report.clone()) != report
         });
         if until.run_until_cancelled(tokio::time::sleep_until(round + INTERVAL)).await.is_none() {
@@ -181,73 +199,50 @@ pub(crate) async fn watch(
     }
 }
 
-/// What one look at the database has shown.
-struct Look {
-    schema: Schema,
-    clock_difference: Duration,
-}
-
-/// On a connection of its own: a pool that is busy is not a database that is away.
-async fn look_at_database(
-    options: &PgConnectOptions,
-    clock: &Clock,
-    kept: &mut Option<PgConnection>,
-) -> Result<Look, String> {
-    let look = async {
-        let mut connection = match kept.take() {
-            Some(connection) => connection,
-            None => PgConnection::connect_with(options).await?,
-        };
-        let asked = (Instant::now(), clock.since_1970());
-        let theirs: f64 = sqlx::query_scalar("SELECT extract(epoch FROM clock_timestamp())::float8")
-            .fetch_one(&mut connection)
-            .await?;
-        let round_trip = asked.0.elapsed();
-        // They looked at their clock some time between our two looks.
-        let ours = (asked.1 + round_trip / 2).as_secs_f64();
-        let clock_difference =
-            Duration::try_from_secs_f64((ours - theirs).abs()).unwrap_or(Duration::MAX).saturating_sub(round_trip / 2);
-        let schema = database::schema(&mut connection).await?;
-        *kept = Some(connection);
-        Ok(Look { schema, clock_difference })
-    };
-    match timeout(PATIENCE, look).await {
-        Ok(outcome) => outcome.map_err(|error: sqlx::Error| error.to_string()),
-        Err(_) => Err("no answer".to_owned()),
-    }
-}
-
 impl Report {
-    fn see_database(&mut self, look: Result<Look, String>) {
+    fn see_database(&mut self, look: Result<Look, Failure>) {
         let Look { schema, clock_difference } = match look {
             Ok(look) => look,
             // What is not seen is not known to have changed.
-            Err(error) => return self.database.see(Err(error)),
+            Err(error) => return self.database.see(Err(error.to_string())),
         };
         self.database.see(Ok(String::new()));
         match schema {
             Schema::Fits(version) => self.schema.see(Ok(version.to_string())),
             // Certain at the first look, as is that it fits again; and no request may meet it.
-            Schema::Differs(how) => self.schema = Entry { is_good: false, detail: how, ..Entry::default() },
+            Schema::Differs(how) => {
+                self.schema = Entry { is_good: false, detail: how, bad_looks: BELIEVED, ..Entry::default() };
+            }
         }
         let detail = format!("{} ms apart", clock_difference.as_millis());
         self.clock.see(if clock_difference < CLOCK_TOLERANCE { Ok(detail) } else { Err(detail) });
     }
 }
 
-fn log_changes(before: &Report, now: &Report) {
-    let entries = [
-        ("database", &before.database, &now.database),
-        ("schema", &before.schema, &now.schema),
-        ("clock", &before.clock, &now.clock),
-        ("bus", &before.bus, &now.bus),
-        ("presence", &before.presence, &now.presence),
-    ];
-    for (name, before, now) in entries {
-        if now.is_good && !before.is_good {
-            tracing::info!(dependency = name, detail = now.detail, "good");
-        } else if !now.is_good && (before.is_good || before.detail != now.detail) {
-            tracing::warn!(dependency = name, detail = now.detail, "not good");
+/// What the log knows of each dependency.
+#[derive(Debug, Default)]
+struct Log([Outage; 5]);
+
+impl Log {
+    fn see(&self, before: &Report, now: &Report) {
+        let entries = [
+            ("database", &before.database, &now.database),
+            ("schema", &before.schema, &now.schema),
+            ("clock", &before.clock, &now.clock),
+            ("bus", &before.bus, &now.bus),
+            ("presence", &before.presence, &now.presence),
+        ];
+        for ((name, before, now), outage) in entries.into_iter().zip(&self.0) {
+            // Clocks are never twice as far apart.
+            let reason = if name == "clock" { name } else { &now.detail };
+            if now.is_good && !before.is_good {
+                tracing::info!(dependency = name, detail = now.detail, seconds = outage.worked(), "good");
+            } else if !now.is_good
+                && now.bad_looks >= BELIEVED
+                && let Some(seconds) = outage.failed(reason)
+            {
+                tracing::warn!(dependency = name, detail = now.detail, seconds, "not good");
+            }
         }
     }
 }
@@ -256,7 +251,7 @@ fn log_changes(before: &Report, now: &Report) {
 mod tests {
     use super::*;
 
-    fn look(schema: Schema, milliseconds: u64) -> Result<Look, String> {
+    fn look(schema: Schema, milliseconds: u64) -> Result<Look, Failure> {
         Ok(Look { schema, clock_difference: Duration::from_millis(milliseconds) })
     }
 
@@ -280,12 +275,12 @@ mod tests {
         let mut report = Report::default();
         report.see_database(look(Schema::Fits(4), 0));
         for looks in 1..=3 {
-            report.see_database(Err("no answer".to_owned()));
+            report.see_database(Err(Failure::Silent));
             assert_eq!(report.may_serve(), looks < 3);
         }
         report.see_database(look(Schema::Fits(4), 0));
         assert!(!report.may_serve(), "it may go again at once");
-        report.see_database(Err("no answer".to_owned()));
+        report.see_database(Err(Failure::Silent));
         for looks in 1..=2 {
             report.see_database(look(Schema::Fits(4), 0));
             assert_eq!(report.may_serve(), looks == 2);

@@ -35,7 +35,7 @@ mod wakes;
 use std::{fmt, sync::Arc, time::Duration};
 
 use futures::future::{BoxFuture, FutureExt as _};
-use shared::{bus::Bus, lifecycle::Shutdown, presence::Presence};
+use shared::{bus::Bus, lifecycle::Shutdown, presence::Presence, telemetry::Outage};
 use sqlx::postgres::PgConnectOptions;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -134,6 +134,7 @@ impl Relay {
 
     async fn run_until(&self, drain: &CancellationToken) {
         let mut pause = FIRST_PAUSE;
+        let outage = Outage::new();
         while !drain.is_cancelled() {
             let begun = Instant::now();
             let Err(interruption) = self.run_once(drain).await else { return };
@@ -141,8 +142,11 @@ impl Relay {
             metrics::counter!("convene_relay_sessions_lost_total").increment(1);
             if begun.elapsed() > LONGEST_PAUSE {
                 pause = FIRST_PAUSE;
+                outage.worked();
             }
-            tracing::warn!(error = %interruption, "the relay begins anew");
+            if let Some(seconds) = outage.failed(&interruption) {
+                tracing::warn!(error = %interruption, seconds, "the relay begins anew");
+            }
             tokio::select! {
                 () = drain.cancelled() => {}
                 () = sleep(pause.mul_f64(rand::random_range(0.5..1.0))) => {}

@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use shared::lifecycle::Shutdown;
+use shared::{lifecycle::Shutdown, telemetry::Outage};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -118,11 +118,16 @@ pub struct Removed {
 /// Removes now and then what has been kept long enough, until it is to drain.
 pub async fn run(pool: Pool, retention: Retention, shutdown: Shutdown) {
     let every = retention.events.min(retention.retries).div_f64(10.0).clamp(PASS_AT_MOST_EVERY, PASS_EVERY);
+    let outage = Outage::new();
     let work = async {
         loop {
             // Not all workers at once, although they may all have been started at once.
             sleep(every.mul_f64(rand::random_range(0.5..1.5))).await;
-            match pass(&pool, retention).await {
+            let outcome = pass(&pool, retention).await;
+            if outcome.is_ok() {
+                outage.worked();
+            }
+            match outcome {
                 Ok(removed) if removed == Removed::default() => {}
                 Ok(Removed { events, retries, revocations, invitations, messages, inviters }) => {
                     tracing::info!(
@@ -137,7 +142,9 @@ pub async fn run(pool: Pool, retention: Retention, shutdown: Shutdown) {
                 }
                 Err(error) => {
                     metrics::counter!("convene_retention_failures_total").increment(1);
-                    tracing::warn!(%error, "cannot remove what was kept long enough");
+                    if let Some(seconds) = outage.failed(&error) {
+                        tracing::warn!(%error, seconds, "cannot remove what was kept long enough");
+                    }
                 }
             }
         }

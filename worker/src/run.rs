@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::{
     context::{Change, Context, Effects, Read, to_json},
     database::{self, Lease},
-    error::{Error, Trouble},
+    error::{Error, Trouble, is_read_only},
     outbox,
     retry::{Begun, Once},
     router::{ChangeHandle, ReadHandle, Route},
@@ -51,6 +51,7 @@ async fn attempts<C: Clone>(
     data: &[u8],
 ) -> Result<String, Error> {
     let mut stale = 0;
+    let mut is_renewed = false;
     loop {
         let outcome = match route {
             Route::Read(handle) => read(context, share, handle, caller.clone(), data).await,
@@ -62,6 +63,12 @@ async fn attempts<C: Clone>(
                     let pause = rand::rng().random_range(PAUSE);
                     sleep(pause).await;
                 }
+                // Perhaps to another server.
+                Trouble::Away if is_read_only(&error) && !is_renewed => {
+                    context.pool.manager().renew_now_and_then();
+                    is_renewed = true;
+                }
+                Trouble::Away if is_read_only(&error) => return Err(Error::Database(error)),
                 // After a restart of the database every connection of the pool is stale, and each is found so once.
                 Trouble::Away if stale < database::pool_size() && !matches!(error, sqlx::Error::PoolTimedOut) => {
                     stale += 1;

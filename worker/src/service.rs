@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use shared::lifecycle::{Shutdown, keep_up};
+use shared::{
+    lifecycle::{Shutdown, keep_up},
+    telemetry::Outage,
+};
 use sqlx::postgres::PgConnectOptions;
 use tokio::{
     sync::watch,
@@ -118,11 +121,14 @@ impl Service {
 
     /// Brings the schema up to date, waiting for a database that is away.
     async fn migrate(&self) -> Result<()> {
+        let outage = Outage::new();
         loop {
             match database::migrate(&self.context.config.database_url).await {
                 Ok(()) => return Ok(()),
                 Err(error) if database::may_pass(&error) => {
-                    tracing::warn!(%error, "the schema is not brought up to date yet");
+                    if let Some(seconds) = outage.failed(&error) {
+                        tracing::warn!(%error, seconds, "the schema is not brought up to date yet");
+                    }
                     sleep(PAUSE).await;
                 }
                 Err(error) => return Err(error).context("the schema cannot be brought up to date"),

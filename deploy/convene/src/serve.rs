@@ -34,9 +34,9 @@ use crate::{
     token::Signer,
 };
 
-/// What is logged. That the worker is not ready while it starts, and that a download fails, is said here in other words. Why a
-/// token is refused is told to nobody else.
-const QUIET: &str = "warn,worker::readiness=error,reqwest_retry=error,gateway::auth=info";
+/// What is logged. That a part is not ready while it starts, and that a download fails, is said here in other words. Why a token is
+/// refused is told to nobody else.
+const QUIET: &str = "warn,worker::readiness=error,gateway::health=error,reqwest_retry=error,gateway::auth=info";
 
 /// How often readiness is looked at.
 const LOOK: Duration = Duration::from_millis(50);

@@ -110,7 +110,7 @@ impl Follower {
                     self.ask_at = Some(Instant::now());
                     return moves;
                 }
-                Err(error) => tracing::warn!(%error, "can not subscribe to a network's events"),
+                Err(error) => self.streams.log_not_subscribed(&error),
             }
             tokio::time::sleep(ASK_AGAIN).await;
         }

@@ -144,6 +144,10 @@ impl Engine for Local {
         async { Ok(()) }.boxed()
     }
 
+    fn probe(&self, _: Vec<Subject>) -> BoxFuture<'_, Result<(), BusError>> {
+        async { Ok(()) }.boxed()
+    }
+
     fn is_connected(&self) -> bool {
         true
     }

@@ -10,7 +10,7 @@ mod messages;
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -51,6 +51,12 @@ const SEND_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a round trip to the server may take.
 const ROUND_TRIP_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long one may take that only looks whether all is well.
+const PROBE_PATIENCE: Duration = Duration::from_millis(1500);
+
+/// How long a connection is kept whose server has refused a subscription. It breaks requests under way.
+const REFUSED_PATIENCE: Duration = Duration::from_secs(10);
+
 /// So many bytes may wait to be written to the socket; beyond that, senders wait.
 const MAX_UNWRITTEN_BYTES: usize = 8 * 1024 * 1024;
 
@@ -64,6 +70,8 @@ pub struct Nats {
     inbox: Inbox,
     inbox_task: AbortHandle,
     outflow: Outflow,
+    /// When the connection was last made anew because a subscription was refused.
+    renewed: std::sync::Mutex<Instant>,
 }
 
 impl fmt::Debug for Nats {
@@ -110,7 +118,21 @@ impl Nats {
         let answers = client.subscribe(format!("{prefix}.*")).now_or_never().and_then(Result::ok).ok_or(BadUrl)?;
         let inbox_task = tokio::spawn(hand_out(answers, prefix.len() + 1, link.clone())).abort_handle();
         let inbox = Inbox { client, prefix: prefix.into(), link };
-        Ok(Bus::new(Self { inbox, inbox_task, outflow: Outflow::default() }))
+        let renewed = std::sync::Mutex::new(Instant::now());
+        Ok(Bus::new(Self { inbox, inbox_task, outflow: Outflow::default(), renewed }))
+    }
+
+    /// Makes the connection anew, with all its subscriptions, unless it has just been.
+    async fn renew(&self) {
+        {
+            let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+            if renewed.elapsed() < REFUSED_PATIENCE {
+                return;
+            }
+            *renewed = Instant::now();
+        }
+        // Fails when the connection was closed for good.
+        let _ = self.inbox.client.force_reconnect().await;
     }
 
     async fn send(
@@ -219,6 +241,23 @@ impl Engine for Nats {
 
     fn flush(&self) -> BoxFuture<'_, Result<(), BusError>> {
         self.inbox.round_trip().boxed()
+    }
+
+    fn probe(&self, subjects: Vec<Subject>) -> BoxFuture<'_, Result<(), BusError>> {
+        async move {
+            for subject in &subjects {
+                let subject = subject.as_str().to_owned();
+                self.send(subject, None, &Headers::new(), Bytes::new(), SEND_PATIENCE).await?;
+            }
+            let heard = timeout(PROBE_PATIENCE, self.inbox.round_trip()).await.unwrap_or(Err(BusError::Timeout));
+            let link = &self.inbox.link;
+            if let Some(said) = link.refused_subscription() {
+                self.renew().await;
+                return Err(BusError::Refused(said));
+            }
+            link.take_refused_message().map_or(heard, |said| Err(BusError::Refused(said)))
+        }
+        .boxed()
     }
 
     fn is_connected(&self) -> bool {

@@ -10,6 +10,8 @@
 //! | `heads.<partition>` | relay → all gateways | [`crate::internal::Heads`]: heads of networks that moved, each second |
 //! | `ctl.<pod>` · `ctl.all` | gateway, worker → that gateway · all gateways | [`crate::internal::Control`] |
 //!
+//! `probe` stands in subjects that nobody listens to, for [`Bus::probe`](super::Bus::probe).
+//!
 //! A pod is one start of a process ([`PodId`]). Networks and pods are written in base64url, so that no identifier can add a token or a wildcard. Users are never written.
 
 use std::fmt;
@@ -83,6 +85,24 @@ impl Subject {
         Self("ctl.all.pods".to_owned())
     }
 
+    /// One of each kind that a gateway publishes on and workers listen to: they pass over what asks for no answer.
+    pub fn probes_of_gateway() -> Vec<Self> {
+        let clients = ["meeting", "social"].map(|namespace| format!("rpc.{namespace}.{PROBE}"));
+        let own = ["user", "events"].map(|namespace| format!("internal.{namespace}.{PROBE}"));
+        clients.into_iter().chain(own).map(Self).collect()
+    }
+
+    /// Of the kind that gateways tell each other on.
+    pub fn probe_of_control() -> Self {
+        Self(format!("ctl.{PROBE}"))
+    }
+
+    /// One of each kind that a worker publishes on; `relays`: it moves events.
+    pub fn probes_of_worker(relays: bool) -> Vec<Self> {
+        let kinds: &[&str] = if relays { &["wake", "deliver", "ev"] } else { &["wake"] };
+        kinds.iter().map(|kind| Self(format!("{kind}.{PROBE}"))).collect()
+    }
+
     pub(super) fn into_string(self) -> String {
         self.0
     }
@@ -103,6 +123,15 @@ impl fmt::Display for Subject {
 pub fn last_token(subject: &str) -> &str {
     subject.rsplit('.').next().unwrap_or(subject)
 }
+
+/// Whether a subject, or a text that ends in one, is a probe's.
+pub(super) fn is_probe(subject: &str) -> bool {
+    last_token(subject) == PROBE
+}
+
+/// The last token of probes. No method is called so, no partition; and no identifier is written so in base64url, as it would
+/// be five characters long.
+const PROBE: &str = "probe";
 
 fn encode(identifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(identifier)

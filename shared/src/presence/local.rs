@@ -133,6 +133,16 @@ impl Engine for Local {
         done(())
     }
 
+    fn probe(&self, pod: &PodId) -> BoxFuture<'_, Result<Option<String>, PresenceError>> {
+        let entry = super::probe_entry(pod, 0);
+        async move {
+            self.claim(entry.clone()).await?;
+            self.release(vec![entry]).await?;
+            Ok(None)
+        }
+        .boxed()
+    }
+
     fn pods(&self) -> BoxFuture<'_, Result<BTreeSet<PodId>, PresenceError>> {
         let now = Instant::now();
         let known = self.lock();

@@ -3,6 +3,7 @@
 //! | key | holds |
 //! | --- | --- |
 //! | `presence:{user}` | hash: session (network and `sid`) → record of its socket, with its expiry |
+//! | `presence:{probe:…}` | the same of users that there are not, for seconds: see [`Presence::probe`] |
 //! | `presence-pods` | sorted set: pod → its expiry |
 //!
 //! What must be one step is a script; each opens with its KEYS and ARGV, and touches one key only, as a cluster asks for.
@@ -15,10 +16,14 @@ mod record;
 use std::{collections::BTreeSet, fmt, time::Duration};
 
 use ::redis::{Cmd, ConnectionInfo, FromRedisValue, IntoConnectionInfo as _, Value, from_redis_value};
-use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, future::BoxFuture, stream};
+use futures::{
+    FutureExt as _, StreamExt as _, TryStreamExt as _,
+    future::{BoxFuture, join_all},
+    stream,
+};
 
 use self::link::{Link, Lua};
-use super::{Claim, Engine, Entry, LIFETIME, Presence, PresenceError, Renewal};
+use super::{Claim, Engine, Entry, LIFETIME, PROBES, Presence, PresenceError, Renewal};
 use crate::pod::PodId;
 
 /// So many users or entries travel in one round trip.
@@ -26,6 +31,9 @@ const CHUNK: usize = 100;
 
 /// So many round trips of one look-up are under way at once: each has a patience of its own, which begins with it.
 const READS_AT_ONCE: usize = 4;
+
+/// What a probe has claimed and could not release is gone after so long.
+const PROBE_LIFETIME: Duration = Duration::from_secs(5);
 
 const PODS: &str = "presence-pods";
 
@@ -51,9 +59,10 @@ impl fmt::Debug for Redis {
 }
 
 impl Redis {
-    /// A presence store that connects in the background, and again whenever it loses the connection, for ever. With
-    /// `rediss://` the server's certificate is held against the system's. `url` may list several, with commas between, of
-    /// which the first that answers is taken. When that is a part of a cluster (`cluster_enabled`), keys are looked for in all of it.
+    /// A presence store that connects in the background, and again whenever it loses the connection or the server has become
+    /// a replica, for ever. With `rediss://` the server's certificate is held against the system's. `url` may list several,
+    /// with commas between, of which the first is taken that answers and is no replica. When that is a part of a cluster
+    /// (`cluster_enabled`), keys are looked for in all of it.
     ///
     /// Call it inside a Tokio runtime.
     ///
@@ -97,11 +106,16 @@ impl Redis {
     }
 
     /// What the scripts `claim` and `renew` want to know of an entry.
-    fn claiming(&self, Entry { session, place }: &Entry) -> (String, Vec<String>) {
-        let fence = record::digits(place.fence);
-        let arguments =
-            vec![record::field(session), record::without_expiry(place), fence, self.lifetime_ms.to_string()];
-        (record::key(&session.user), arguments)
+    fn claiming(&self, entry: &Entry) -> (String, Vec<String>) {
+        claiming(entry, self.lifetime_ms)
+    }
+
+    /// Claims and releases what is nobody's.
+    async fn probe_one(&self, entry: Entry) -> Result<(), PresenceError> {
+        let claim = claiming(&entry, PROBE_LIFETIME.as_millis() as u64);
+        let _: Vec<(bool, Option<String>)> = self.call(&self.claim, [claim]).await?;
+        let _: Vec<()> = self.call(&self.release, [releasing(&entry)]).await?;
+        Ok(())
     }
 }
 
@@ -131,10 +145,7 @@ impl Engine for Redis {
     fn release(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), PresenceError>> {
         async move {
             for chunk in entries.chunks(CHUNK) {
-                let calls = chunk.iter().map(|Entry { session, place }| {
-                    (record::key(&session.user), vec![record::field(session), record::digits(place.fence)])
-                });
-                let _: Vec<()> = self.call(&self.release, calls).await?;
+                let _: Vec<()> = self.call(&self.release, chunk.iter().map(releasing)).await?;
             }
             Ok(())
         }
@@ -175,6 +186,20 @@ impl Engine for Redis {
         async move { self.ask(vec![command]).await.map(drop) }.boxed()
     }
 
+    fn probe(&self, pod: &PodId) -> BoxFuture<'_, Result<Option<String>, PresenceError>> {
+        let count = if self.link.is_cluster() { PROBES } else { 1 };
+        let probes: Vec<_> = (0..count).map(|number| self.probe_one(super::probe_entry(pod, number))).collect();
+        async move {
+            let failures: Vec<_> = join_all(probes).await.into_iter().filter_map(Result::err).collect();
+            let some = failures.len();
+            match failures.into_iter().next() {
+                Some(error) if some == count => Err(error),
+                error => Ok(error.map(|error| format!("a part of the cluster: {error}"))),
+            }
+        }
+        .boxed()
+    }
+
     fn pods(&self) -> BoxFuture<'_, Result<BTreeSet<PodId>, PresenceError>> {
         async move {
             let (now, mut answers) = self.ask_with_time(vec![Cmd::zrange_withscores(PODS, 0, -1)]).await?;
@@ -206,6 +231,18 @@ impl Redis {
         };
         users.iter().zip(answers).map(read_user).collect()
     }
+}
+
+/// A call of the scripts `claim` and `renew`.
+fn claiming(Entry { session, place }: &Entry, lifetime_ms: u64) -> (String, Vec<String>) {
+    let fence = record::digits(place.fence);
+    let arguments = vec![record::field(session), record::without_expiry(place), fence, lifetime_ms.to_string()];
+    (record::key(&session.user), arguments)
+}
+
+/// A call of the script `release`.
+fn releasing(Entry { session, place }: &Entry) -> (String, Vec<String>) {
+    (record::key(&session.user), vec![record::field(session), record::digits(place.fence)])
 }
 
 fn read<T: FromRedisValue>(value: Value) -> Result<T, PresenceError> {

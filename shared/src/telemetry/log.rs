@@ -8,9 +8,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use tracing::Subscriber;
+use tracing::{Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
+    filter::Targets,
     fmt::{self, MakeWriter},
     registry::LookupSpan,
     reload,
@@ -22,6 +23,12 @@ use crate::config::LogFormat;
 /// What a pod logs unless `RUST_LOG` says otherwise. Of the connection to NATS the bus tells what matters, once; of a
 /// collector that does not take traces, their exporter.
 pub const DEFAULT_FILTER: &str = "info,async_nats=off";
+
+/// Crates whose every level may be logged: they are ours, and keep tokens, texts and addresses of people out of the log.
+const OURS: &[&str] = &["convene", "gateway", "shared", "worker"];
+
+/// Other crates that help at `debug` and say nothing there of what passes through them.
+const DEBUGGED: &[&str] = &["async_nats", "hyper", "hyper_util", "rustls", "sqlx"];
 
 /// The filter of this process's one log.
 static INSTALLED: Mutex<Option<Handle>> = Mutex::new(None);
@@ -75,6 +82,16 @@ fn parse(directives: &str) -> Result<EnvFilter> {
     Ok(filter.add_directive(trace_only))
 }
 
+/// The most that may be logged, whatever the filter asks for. Below these levels libraries write what they carry: lettre the
+/// mails with their links, tungstenite frames, async-nats its password and every message.
+pub(super) fn caps() -> Targets {
+    let levels = |targets: &'static [&str], level| targets.iter().map(move |target| (*target, level));
+    Targets::new()
+        .with_default(LevelFilter::INFO)
+        .with_targets(levels(DEBUGGED, LevelFilter::DEBUG))
+        .with_targets(levels(OURS, LevelFilter::TRACE))
+}
+
 /// Writes what is logged.
 pub(super) fn layer<S, M>(format: LogFormat, writer: M, is_terminal: bool) -> Box<dyn Layer<S> + Send + Sync>
 where
@@ -108,7 +125,7 @@ pub(super) fn report_panics(format: LogFormat) {
 mod tests {
     use std::{env, io, process::Command, sync::Arc};
 
-    use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _};
+    use tracing_subscriber::{filter::FilterExt as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
     use super::*;
 
@@ -189,6 +206,27 @@ mod tests {
             let log = written.text();
             assert!(!log.contains("hidden"), "{directives}: {log}");
             assert_eq!(log.contains("logged"), directives != "convene::trace=trace", "{directives}: {log}");
+        }
+    }
+
+    #[test]
+    fn no_filter_makes_libraries_say_what_passes_through_them() {
+        for directives in ["trace", "lettre=trace,tungstenite=trace,async_nats=trace,sqlx=debug,worker=trace"] {
+            let written = Written::default();
+            let writer = written.clone();
+            let layer = layer(LogFormat::Text, move || writer.clone(), false);
+            let filter = parse(directives).expect("a filter").and(caps());
+            tracing::subscriber::with_default(tracing_subscriber::registry().with(layer.with_filter(filter)), || {
+                tracing::debug!(target: "lettre::transport::smtp", "hidden: a mail");
+                tracing::trace!(target: "tungstenite::protocol", "hidden: a frame");
+                tracing::trace!(target: "async_nats::connection", "hidden: a message");
+                tracing::debug!(target: "of_tomorrow", "hidden: who knows");
+                tracing::debug!(target: "sqlx::query", "shown: a statement without its values");
+                tracing::trace!(target: "worker::relay", "shown: our own");
+            });
+            let log = written.text();
+            assert!(!log.contains("hidden"), "{directives}: {log}");
+            assert_eq!(log.matches("shown").count(), 2, "{directives}: {log}");
         }
     }
 

@@ -62,10 +62,15 @@ impl World {
     pub async fn new() -> Self {
         let world = Self::without_schema(Servers::shared().await.isolated().await);
         world.migrate().await;
-        world.execute("INSERT INTO networks (id, partition, epoch, full_name) VALUES ('demo', 7, 'e1', 'Demo')").await;
-        world.user("alice", "demo").await;
-        world.user("bob", "demo").await;
+        world.populate().await;
         world
+    }
+
+    /// Adds the network `demo` with the users `alice` and `bob`.
+    pub async fn populate(&self) {
+        self.execute("INSERT INTO networks (id, partition, epoch, full_name) VALUES ('demo', 7, 'e1', 'Demo')").await;
+        self.user("alice", "demo").await;
+        self.user("bob", "demo").await;
     }
 
     pub fn without_schema(servers: Isolated) -> Self {

@@ -63,7 +63,7 @@ fn postgres_version(programs: &Path) -> Option<u32> {
 }
 
 /// Whom the servers run as when the tests are run by root, which PostgreSQL refuses: user and group id.
-pub(super) fn unprivileged_user() -> anyhow::Result<Option<(u32, u32)>> {
+pub(crate) fn unprivileged_user() -> anyhow::Result<Option<(u32, u32)>> {
     let id = Command::new("id").arg("-u").output().context("id")?;
     if id.stdout.trim_ascii() != b"0" {
         return Ok(None);

@@ -85,6 +85,20 @@ impl Server {
         Box::pin(Self::start_new(Kind::Postgres { archives: true })).await.expect("PostgreSQL starts")
     }
 
+    /// Another PostgreSQL server that takes the same roles and passwords, with an empty database of the same name as this
+    /// URL's: it could stand in this one's place. Returns the URL there.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn twin(&self, database_url: &str) -> (Self, String) {
+        let kind = Kind::Postgres { archives: false };
+        let twin = Box::pin(Self::start_with(kind, self.0.password.clone())).await.expect("PostgreSQL starts");
+        let database = database_url.rsplit('/').next().expect("a database");
+        twin.create_database(database, None).await;
+        let url = twin.url("convene", database);
+        (twin, url)
+    }
+
     /// A Redis server.
     ///
     /// # Panics
@@ -135,11 +149,17 @@ impl Server {
         part
     }
 
-    /// Tries again on another port, as somebody may take the one that was just free.
     async fn start_new(kind: Kind) -> anyhow::Result<Self> {
+        let password: String = rand::rng().sample_iter(Alphanumeric).take(24).map(char::from).collect();
+        Self::start_with(kind, password).await
+    }
+
+    /// Tries again on another port, as somebody may take the one that was just free.
+    async fn start_with(kind: Kind, password: String) -> anyhow::Result<Self> {
         let mut attempts_left = 4;
         loop {
-            let server = on_thread(move || Inner::new(kind)).await?;
+            let password = password.clone();
+            let server = on_thread(move || Inner::new(kind, password)).await?;
             let server = Self(Arc::new(server));
             match server.launch().await {
                 Ok(()) => return Ok(server),
@@ -276,9 +296,8 @@ impl Server {
 }
 
 impl Inner {
-    fn new(kind: Kind) -> anyhow::Result<Self> {
+    fn new(kind: Kind, password: String) -> anyhow::Result<Self> {
         let port = free_port()?;
-        let password: String = rand::rng().sample_iter(Alphanumeric).take(24).map(char::from).collect();
         let extra = match kind {
             Kind::Postgres { .. } => postgres_programs()?.to_str().context("a path in UTF-8")?.to_owned(),
             Kind::Redis | Kind::Nats => PARTS.to_string(),

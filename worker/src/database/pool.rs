@@ -4,7 +4,12 @@
 //! sqlx's own pool takes the one that rested longest, and asks the server once more before anything is given back: a
 //! request of one statement then costs the server two.
 
-use std::{num::NonZeroUsize, thread, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant as StdInstant},
+};
 
 use deadpool::{
     Runtime,
@@ -21,13 +26,13 @@ use tokio::{
 use crate::{config::DatabaseUrl, error::Trouble};
 
 /// Limits of every session here. A worker that is stopped in the middle must not hold locks for long, and nobody waits
-/// long for those of others: such a request gives its connection back and is done afresh.
-const SESSION: &[(&str, &str)] = &[
-    ("lock_timeout", "200ms"),
-    ("statement_timeout", "5s"),
-    ("idle_in_transaction_session_timeout", "5s"),
-    ("tcp_user_timeout", "5s"),
-];
+/// long for those of others: such a request gives its connection back and is done afresh. They are set rather than asked for
+/// with the connection: a pooler in session mode passes no options on.
+const SETTINGS: &str = "
+    SET lock_timeout = '200ms';
+    SET statement_timeout = '5s';
+    SET idle_in_transaction_session_timeout = '5s';
+    SET tcp_user_timeout = '5s'";
 
 /// How long a request waits for a connection. Longer means that the database is away, or far too busy.
 pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -40,6 +45,9 @@ const LONGEST_REST: Duration = Duration::from_secs(10 * 60);
 
 /// A connection that is older is made anew: the memory of its server process only grows.
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
+
+/// Requests have all connections made anew at most once in so long: a server that takes no changes is not to be flooded.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// So many connections has what runs beside the requests, one thing after the other: it waits for none of theirs, nor they
 /// for its.
@@ -56,7 +64,41 @@ pub type Pool = managed::Pool<Connector>;
 
 /// Makes the connections of a [`Pool`].
 #[derive(Debug)]
-pub struct Connector(PgConnectOptions);
+pub struct Connector {
+    options: PgConnectOptions,
+    /// Those that are older are made anew.
+    renewed: Mutex<Option<StdInstant>>,
+}
+
+impl Connector {
+    fn new(options: PgConnectOptions) -> Self {
+        Self { options, renewed: Mutex::default() }
+    }
+
+    /// Has every connection made anew before it is used again: the server that they lead to takes no changes, and by its name
+    /// another one may be found.
+    pub(crate) fn renew(&self) {
+        *self.renewed() = Some(StdInstant::now());
+    }
+
+    /// As [`Connector::renew`], for whoever is one of many.
+    pub(crate) fn renew_now_and_then(&self) {
+        let mut renewed = self.renewed();
+        if renewed.is_none_or(|renewed| renewed.elapsed() > RENEWAL_PAUSE) {
+            *renewed = Some(StdInstant::now());
+        }
+    }
+
+    fn renewed(&self) -> MutexGuard<'_, Option<StdInstant>> {
+        self.renewed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn connect(&self) -> sqlx::Result<PgConnection> {
+        let mut connection = super::connect(&self.options).await?;
+        sqlx::raw_sql(SETTINGS).execute(&mut connection).await?;
+        Ok(connection)
+    }
+}
 
 impl Manager for Connector {
     type Type = PgConnection;
@@ -67,7 +109,7 @@ impl Manager for Connector {
         let deadline = Instant::now() + ACQUIRE_TIMEOUT;
         loop {
             // Boxed: each request's future would have room for what hardly any of them needs.
-            match Box::pin(super::connect(&self.0)).await {
+            match Box::pin(self.connect()).await {
                 Err(error) if Trouble::of(&error) == Trouble::Away && Instant::now() < deadline => {
                     let pause = rand::rng().random_range(PAUSE);
                     sleep(pause).await;
@@ -79,7 +121,8 @@ impl Manager for Connector {
 
     /// Asks the server nothing: a connection that went stale is found by its next request, which is done afresh.
     async fn recycle(&self, _: &mut PgConnection, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
-        if metrics.last_used() > LONGEST_REST || metrics.age() > LONGEST_LIFE {
+        let is_left = self.renewed().is_some_and(|renewed| metrics.created < renewed);
+        if is_left || metrics.last_used() > LONGEST_REST || metrics.age() > LONGEST_LIFE {
             return Err(RecycleError::message("it is made anew"));
         }
         Ok(())
@@ -103,8 +146,7 @@ pub fn background(url: &DatabaseUrl, name: &str) -> anyhow::Result<Pool> {
 }
 
 fn of_size(size: usize, url: &DatabaseUrl, name: &str) -> anyhow::Result<Pool> {
-    let options = super::options(url, name)?.options(SESSION.iter().copied());
-    Ok(Pool::builder(Connector(options))
+    Ok(Pool::builder(Connector::new(super::options(url, name)?))
         .max_size(size)
         .queue_mode(QueueMode::Lifo)
         .wait_timeout(Some(ACQUIRE_TIMEOUT))

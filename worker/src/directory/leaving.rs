@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use shared::lifecycle::Shutdown;
+use shared::{lifecycle::Shutdown, telemetry::Outage};
 use sqlx::FromRow;
 use tokio::time::sleep;
 
@@ -75,14 +75,23 @@ pub(super) async fn still_leaving(work: &mut Work, users: &[&str]) -> Result<Has
 
 /// Goes on with what requests have left to do, until it is to drain.
 pub(crate) async fn run(context: Arc<Context>, shutdown: Shutdown) {
+    let outage = Outage::new();
     let work = async {
         loop {
             sleep(LOOK_EVERY.mul_f64(rand::random_range(0.5..1.5))).await;
             // Anything that fails is still there the next time.
-            while finish_some(&context).await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "cannot give up what users have left behind");
-                false
-            }) {}
+            let outcome = async {
+                while finish_some(&context).await? {}
+                Ok::<_, Error>(())
+            };
+            match outcome.await {
+                Ok(()) => drop(outage.worked()),
+                Err(error) => {
+                    if let Some(seconds) = outage.failed(&error) {
+                        tracing::warn!(%error, seconds, "cannot give up what users have left behind");
+                    }
+                }
+            }
         }
     };
     shutdown.work_until_drained(work).await;

@@ -15,7 +15,7 @@ use shared::{
     internal::{Deliver, EventBody, Heads, Moved, Partition, PlacedEvent, Position},
     pod::PodId,
     presence::{PATIENCE, Presence, PresenceError},
-    telemetry::Hop,
+    telemetry::{Hop, Outage},
 };
 use tokio::time::{Instant, timeout};
 
@@ -43,7 +43,8 @@ pub(super) struct Announcer {
     bus: Bus,
     presence: Presence,
     presence_rests_until: Option<Instant>,
-    bus_failed: bool,
+    lookups: Outage,
+    messages: Outage,
 }
 
 /// The events of one network in one batch.
@@ -59,7 +60,7 @@ type Pods<'a> = HashMap<&'a str, BTreeSet<PodId>>;
 
 impl Announcer {
     pub(super) fn new(bus: Bus, presence: Presence) -> Self {
-        Self { bus, presence, presence_rests_until: None, bus_failed: false }
+        Self { bus, presence, presence_rests_until: None, lookups: Outage::new(), messages: Outage::new() }
     }
 
     /// Publishes the bodies to the pods of their recipients, and to all gateways of each network what has moved.
@@ -125,14 +126,15 @@ impl Announcer {
         };
         match found {
             Ok(pods) => {
-                if self.presence_rests_until.take().is_some() {
-                    tracing::info!("the bodies of events are sent to their pods again");
+                self.presence_rests_until = None;
+                if let Some(seconds) = self.lookups.worked() {
+                    tracing::info!(seconds, "the bodies of events are sent to their pods again");
                 }
                 pods
             }
             Err(error) => {
-                if self.presence_rests_until.is_none() {
-                    tracing::warn!(error, "the bodies of events are not sent: nobody says to which pods");
+                if let Some(seconds) = self.lookups.failed(&error) {
+                    tracing::warn!(error, seconds, "the bodies of events are not sent: nobody says to which pods");
                 }
                 self.presence_rests_until = Some(Instant::now() + PRESENCE_REST);
                 metrics::counter!("convene_relay_lookups_failed_total").increment(1);
@@ -141,20 +143,20 @@ impl Announcer {
         }
     }
 
-    /// Said when it begins and when it ends, not each time.
-    fn tell_of(&mut self, outcome: Result<(), BusError>) {
-        let failed = outcome.is_err();
+    fn tell_of(&self, outcome: Result<(), BusError>) {
         match outcome {
-            Ok(()) if self.bus_failed => tracing::info!("gateways are told of events again"),
-            Ok(()) => {}
+            Ok(()) => {
+                if let Some(seconds) = self.messages.worked() {
+                    tracing::info!(seconds, "gateways are told of events again");
+                }
+            }
             Err(error) => {
                 metrics::counter!("convene_relay_announcements_lost_total").increment(1);
-                if !self.bus_failed {
-                    tracing::warn!(%error, "gateways are not told of events, they have to ask");
+                if let Some(seconds) = self.messages.failed(&error) {
+                    tracing::warn!(%error, seconds, "gateways are not told of events, they have to ask");
                 }
             }
         }
-        self.bus_failed = failed;
     }
 }
 

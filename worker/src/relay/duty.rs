@@ -6,6 +6,7 @@ use rand::seq::SliceRandom as _;
 use shared::{
     bus::Bus,
     internal::{Head, PARTITIONS, Partition},
+    telemetry::Outage,
 };
 use sqlx::postgres::PgConnectOptions;
 use tokio::time::Instant;
@@ -62,6 +63,7 @@ pub(super) struct Duty {
     /// Moved and not told yet. One batch is told while the next one is moved.
     untold: Vec<Event>,
     one_by_one_until: Instant,
+    refusals: Outage,
     bus_seen: Instant,
 }
 
@@ -98,6 +100,7 @@ impl Duty {
             next: 0,
             untold: Vec::new(),
             one_by_one_until: Instant::now(),
+            refusals: Outage::new(),
             bus_seen: Instant::now(),
         })
     }
@@ -274,6 +277,9 @@ impl Duty {
             };
             held.bound.rise(settled, cleared);
         }
+        if self.held.values().all(|held| held.rests_until.is_none()) {
+            self.refusals.worked();
+        }
         if !events.is_empty() {
             metrics::counter!("convene_relay_batches_total").increment(1);
             metrics::counter!("convene_relay_rows_total").increment(events.len() as u64);
@@ -291,10 +297,14 @@ impl Duty {
             self.waiting.insert(*partition);
         }
         if let [partition] = turn {
-            tracing::error!(partition, %error, "the events of a partition cannot be moved");
             metrics::counter!("convene_relay_refused_total").increment(1);
             if let Some(held) = self.held.get_mut(partition) {
                 held.rests_until = Some(until);
+            }
+            if let Some(seconds) = self.refusals.failed(error) {
+                let resting = |(partition, held): (&Partition, &Held)| held.rests_until.map(|_| *partition);
+                let partitions: Vec<Partition> = self.held.iter().filter_map(resting).collect();
+                tracing::error!(?partitions, %error, seconds, "the events of some partitions cannot be moved");
             }
         }
     }

@@ -20,6 +20,7 @@ use sqlx::{
 };
 
 use super::bound::{Bound, Sight};
+use crate::error::is_read_only;
 
 /// A session is opened within this time, or not at all.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -68,7 +69,9 @@ impl From<sqlx::Error> for Failure {
         let refused = error
             .as_database_error()
             .and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
-            .is_some_and(|error| error.severity() == PgSeverity::Error);
+            .is_some_and(|error| error.severity() == PgSeverity::Error)
+            // By the server's name another one may be found.
+            && !is_read_only(&error);
         if refused { Self::Refused(error) } else { Self::Lost(error) }
     }
 }

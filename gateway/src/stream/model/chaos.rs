@@ -204,6 +204,10 @@ impl Engine for Chaos {
         .boxed()
     }
 
+    fn probe(&self, _: Vec<Subject>) -> BoxFuture<'_, Result<(), BusError>> {
+        unreachable!("a stream looks after no bus")
+    }
+
     fn flush(&self) -> BoxFuture<'_, Result<(), BusError>> {
         async {
             let until = self.lock().away_until;

@@ -1,20 +1,17 @@
 //! What async-nats' events mean to those who use the bus.
 
-use std::{
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+    atomic::{AtomicU64, Ordering},
 };
 
-use async_nats::{Event, Statistics};
+use async_nats::{Event, ServerError, Statistics};
 use tokio::sync::watch;
 
-use crate::bus::waiters::Waiters;
-
-/// Lost messages are logged once in so long.
-const LOG_PAUSE: Duration = Duration::from_secs(1);
+use crate::{
+    bus::{subject, waiters::Waiters},
+    telemetry::Outage,
+};
 
 /// The state of the connection.
 #[derive(Debug, Default)]
@@ -24,9 +21,20 @@ pub(super) struct Link {
     statistics: OnceLock<Arc<Statistics>>,
     /// How many of the connections that were made are lost.
     lost: AtomicU64,
-    /// Whether the log says already that there is no connection.
-    is_away_logged: AtomicBool,
-    loss_logged: Mutex<Option<Instant>>,
+    refused: Mutex<Refused>,
+    connecting: Outage,
+    errors: Outage,
+    losses: Outage,
+}
+
+/// What the server has said no to, in its words.
+#[derive(Debug, Default)]
+struct Refused {
+    /// A subscription of this connection.
+    subscription: Option<String>,
+    /// A probe or an answer, and how often that counts: what is refused is told apart from what arrives, so that a probe may
+    /// not have heard yet what its own message met.
+    message: Option<(String, u32)>,
 }
 
 impl Link {
@@ -48,40 +56,76 @@ impl Link {
     pub(super) fn hear(&self, event: &Event) {
         match event {
             Event::Connected => {
-                tracing::info!("connected to NATS");
-                self.is_away_logged.store(false, Ordering::Relaxed);
                 let connection = self.connection();
+                let seconds = self.connecting.worked();
+                if seconds.is_some() || connection == 1 {
+                    tracing::info!(seconds, "connected to NATS");
+                }
+                // They are asked for again.
+                self.refused().subscription = None;
                 self.lost.store(connection.saturating_sub(1), Ordering::Relaxed);
                 self.waiters.lose_before(connection);
             }
             Event::Disconnected => {
-                tracing::warn!("lost the connection to NATS");
-                self.is_away_logged.store(true, Ordering::Relaxed);
+                if self.connecting.failed("lost").is_some() {
+                    tracing::warn!("lost the connection to NATS");
+                }
                 let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
                 self.waiters.lose_before(lost + 1);
             }
             Event::SlowConsumer(_) => {
                 metrics::counter!("convene_bus_lost_messages_total").increment(1);
-                let mut logged = self.loss_logged.lock().unwrap_or_else(PoisonError::into_inner);
-                if logged.is_none_or(|logged| logged.elapsed() > LOG_PAUSE) {
-                    *logged = Some(Instant::now());
+                if self.losses.failed("full").is_some() {
                     tracing::warn!("messages are lost: they arrive faster than they are taken");
                 }
             }
             // One for each attempt to connect that failed.
             Event::ClientError(error) => {
-                if !self.is_away_logged.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(%error, "NATS is away");
+                if let Some(seconds) = self.connecting.failed(error) {
+                    tracing::warn!(%error, seconds, "NATS is away");
                 }
                 return;
             }
             Event::ServerError(error) => {
-                tracing::warn!(%error, "NATS reports an error");
+                self.note_refusal(error);
+                if self.errors.failed(error).is_some() {
+                    tracing::warn!(%error, "NATS reports an error");
+                }
                 return;
             }
             Event::LameDuckMode | Event::Draining | Event::Closed => return,
         }
         self.disturbances.send_modify(|count| *count += 1);
+    }
+
+    /// `Permissions Violation for Publish to "a.b"`, or `… for Subscription to "a.*" using queue "c"`.
+    fn note_refusal(&self, error: &ServerError) {
+        let ServerError::Other(text) = error else { return };
+        let mut refused = self.refused();
+        if text.starts_with("Permissions Violation for Subscription") {
+            refused.subscription = Some(text.clone());
+        } else if text.starts_with("Permissions Violation for Publish")
+            && (subject::is_probe(text.trim_end_matches('"')) || text.contains("\"_INBOX."))
+        {
+            refused.message = Some((text.clone(), 2));
+        }
+    }
+
+    /// What the server has refused of this connection's subscriptions, as it said so.
+    pub(super) fn refused_subscription(&self) -> Option<String> {
+        self.refused().subscription.clone()
+    }
+
+    /// What the server has refused of probes and answers since the time before the last one.
+    pub(super) fn take_refused_message(&self) -> Option<String> {
+        let mut refused = self.refused();
+        let (text, times) = refused.message.take()?;
+        refused.message = (times > 1).then(|| (text.clone(), times - 1));
+        Some(text)
+    }
+
+    fn refused(&self) -> MutexGuard<'_, Refused> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -123,6 +167,27 @@ mod tests {
         statistics.connects.store(2, Ordering::Relaxed);
         link.hear(&Event::Connected);
         assert_eq!(first.answer().now_or_never().map(|answer| answer.map(drop)), Some(Err(BusError::Away)));
+    }
+
+    #[test]
+    fn a_refused_subscription_counts_until_the_next_connection() {
+        let (link, _) = link(1);
+        let refuse = |what: &str| {
+            link.hear(&Event::ServerError(ServerError::Other(format!("Permissions Violation for {what}"))));
+        };
+        refuse(r#"Publish to "rpc.meeting.createMeeting""#);
+        assert_eq!((link.refused_subscription(), link.take_refused_message()), (None, None), "a client's own fault");
+        refuse(r#"Subscription to "rpc.social.*" using queue "worker.social""#);
+        for subject in ["ctl.probe", "_INBOX.abc.0-1"] {
+            refuse(&format!("Publish to \"{subject}\""));
+            for _ in 0..2 {
+                assert!(link.take_refused_message().is_some_and(|said| said.contains(subject)));
+            }
+        }
+        assert_eq!(link.take_refused_message(), None);
+        assert!(link.refused_subscription().is_some_and(|said| said.contains("rpc.social.*")));
+        link.hear(&Event::Connected);
+        assert_eq!(link.refused_subscription(), None);
     }
 
     #[test]

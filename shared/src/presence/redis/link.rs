@@ -15,7 +15,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::presence::{PATIENCE, PresenceError};
+use crate::{
+    presence::{PATIENCE, PresenceError},
+    telemetry::Outage,
+};
 
 pub(super) use connection::{Connection, Lua};
 
@@ -55,6 +58,11 @@ impl Link {
         Self { state, task }
     }
 
+    /// Whether it leads to a cluster, as far as is known.
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(&*self.state.borrow(), State::Connected(connection, _) if connection.is_cluster())
+    }
+
     /// Does something with the connection, within [`PATIENCE`].
     ///
     /// # Errors
@@ -89,18 +97,25 @@ fn is_broken(error: &RedisError) -> bool {
 }
 
 async fn look_after(addresses: Vec<ConnectionInfo>, state: watch::Sender<State>) {
+    let outage = Outage::new();
     let mut attempt = 0;
+    let mut is_first = true;
     loop {
         match Connection::open(&addresses).await {
             Ok(connection) => {
-                if !matches!(*state.borrow(), State::Connected(..)) {
-                    tracing::info!(is_cluster = connection.is_cluster(), "connected to Redis");
+                let is_cluster = connection.is_cluster();
+                let seconds = outage.worked();
+                if seconds.is_some() || is_first {
+                    tracing::info!(is_cluster, seconds, "connected to Redis");
                 }
+                is_first = false;
                 attempt = 0;
                 let broken = Arc::new(Notify::new());
                 state.send_replace(State::Connected(connection.clone(), broken.clone()));
                 let reason = until_it_fails(&connection, &broken).await;
-                tracing::warn!(reason, "lost the connection to Redis");
+                if outage.failed(&reason).is_some() {
+                    tracing::warn!(reason, "lost the connection to Redis");
+                }
                 if connection.is_cluster() {
                     // What its other servers hold is served meanwhile, and they are not to be pestered by all pods.
                     tokio::time::sleep(pause(u32::MAX)).await;
@@ -109,8 +124,8 @@ async fn look_after(addresses: Vec<ConnectionInfo>, state: watch::Sender<State>)
                 }
             }
             Err(error) => {
-                if attempt == 0 {
-                    tracing::warn!(%error, "Redis is away");
+                if let Some(seconds) = outage.failed(&error) {
+                    tracing::warn!(%error, seconds, "Redis is away");
                 }
                 attempt += 1;
                 state.send_replace(State::Away(error.to_string()));

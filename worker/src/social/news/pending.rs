@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use shared::lifecycle::Shutdown;
+use shared::{lifecycle::Shutdown, telemetry::Outage};
 use sqlx::PgConnection;
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -86,12 +86,18 @@ pub(super) async fn forget(connection: &mut PgConnection, network: &str, id: Uui
 
 /// Tells what is due, until it is to drain.
 pub(crate) async fn run(context: Arc<Context>, shutdown: Shutdown) {
+    let outage = Outage::new();
     let work = async {
         loop {
             sleep(LOOK_EVERY.mul_f64(rand::random_range(0.5..1.5))).await;
             // What fails is still due the next time.
-            if let Err(error) = tell_due(&context).await {
-                tracing::warn!(%error, "cannot tell who has joined sessions of many");
+            match tell_due(&context).await {
+                Ok(()) => drop(outage.worked()),
+                Err(error) => {
+                    if let Some(seconds) = outage.failed(&error) {
+                        tracing::warn!(%error, seconds, "cannot tell who has joined sessions of many");
+                    }
+                }
             }
         }
     };

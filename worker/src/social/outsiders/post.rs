@@ -11,7 +11,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::Utc;
-use shared::lifecycle::Shutdown;
+use shared::{lifecycle::Shutdown, telemetry::Outage};
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
@@ -129,15 +129,21 @@ fn channels(outside: &Outside) -> impl Iterator<Item = Channel> {
 
 async fn deliver(context: &Context, channel: Channel, drain: &CancellationToken) {
     let mut under_way = JoinSet::new();
+    let outage = Outage::new();
     while !drain.is_cancelled() {
         match queue::take(context, channel.kind(), MOST_AT_ONCE - under_way.len()).await {
             Ok(parcels) => {
+                outage.worked();
                 for parcel in parcels {
                     under_way.spawn(attempt(context.pool.clone(), channel.clone(), parcel));
                 }
             }
             // It is still due the next time.
-            Err(error) => tracing::warn!(%error, "cannot look for what is to be sent"),
+            Err(error) => {
+                if let Some(seconds) = outage.failed(&error) {
+                    tracing::warn!(%error, seconds, "cannot look for what is to be sent");
+                }
+            }
         }
         tokio::select! {
             () = drain.cancelled() => {}

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use shared::lifecycle::Shutdown;
+use shared::{lifecycle::Shutdown, telemetry::Outage};
 use sqlx::FromRow;
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -185,6 +185,7 @@ async fn give_one<C>(change: &mut Change<C>, network: &str, id: Uuid, holders: &
 
 /// Claims what is left, until it is to drain.
 pub(crate) async fn run(context: Arc<Context>, shutdown: Shutdown) {
+    let outage = Outage::new();
     let work = async {
         loop {
             sleep(LOOK_EVERY.mul_f64(rand::random_range(0.5..1.5))).await;
@@ -194,8 +195,13 @@ pub(crate) async fn run(context: Arc<Context>, shutdown: Shutdown) {
                 while claim_some(&context).await? {}
                 Ok::<_, Error>(())
             };
-            if let Err(error) = outcome.await {
-                tracing::warn!(%error, "cannot claim the invitations of proven addresses");
+            match outcome.await {
+                Ok(()) => drop(outage.worked()),
+                Err(error) => {
+                    if let Some(seconds) = outage.failed(&error) {
+                        tracing::warn!(%error, seconds, "cannot claim the invitations of proven addresses");
+                    }
+                }
             }
         }
     };

@@ -27,10 +27,11 @@ pub(in super::super) enum Connection {
 }
 
 impl Connection {
-    /// Connects to the first of the addresses that answers, and to the whole cluster when that is a part of one.
+    /// Connects to the first of the addresses that answers and is no replica, and to the whole cluster when that is a part of
+    /// one.
     ///
     /// # Errors
-    /// None of them answers: that of the last.
+    /// There is none: that of the last.
     pub(super) async fn open(addresses: &[ConnectionInfo]) -> RedisResult<Self> {
         let mut opened = Err((ErrorKind::InvalidClientConfig, "no address").into());
         for address in addresses {
@@ -60,7 +61,10 @@ impl Connection {
                 Ok(Self::Cluster(client.get_async_connection().await?))
             }
             Err(error) if error.is_io_error() => Err(error),
-            _ => Ok(Self::Server(server)),
+            _ => {
+                check_role(&mut server).await?;
+                Ok(Self::Server(server))
+            }
         }
     }
 
@@ -69,9 +73,12 @@ impl Connection {
     }
 
     /// # Errors
-    /// The server does not answer; of a cluster, one of those that hold keys.
+    /// The server does not answer, or has become a replica; of a cluster, one of those that hold keys does not answer.
     pub(super) async fn check(&mut self) -> RedisResult<()> {
-        self.ask(vec![cmd("PING")]).await.map(drop)
+        match self {
+            Self::Server(server) => check_role(server).await,
+            Self::Cluster(_) => self.ask(vec![cmd("PING")]).await.map(drop),
+        }
     }
 
     /// Asks all of this at once, and returns the answers in order.
@@ -131,6 +138,19 @@ impl Connection {
                 .await
             }
         }
+    }
+}
+
+/// Whoever only reads would not be told by a replica that it is one, and read what nobody keeps up to date.
+async fn check_role(server: &mut MultiplexedConnection) -> RedisResult<()> {
+    let info: RedisResult<InfoDict> = cmd("INFO").arg("replication").query_async(server).await;
+    match info {
+        Ok(info) if info.get::<String>("role").is_some_and(|role| role == "slave") => {
+            Err((ErrorKind::Server(ServerErrorKind::ReadOnly), "it is a replica, and takes no changes").into())
+        }
+        // Who may not ask finds out by its claims.
+        Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => Ok(()),
+        outcome => outcome.map(drop),
     }
 }
 
