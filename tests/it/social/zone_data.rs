@@ -10,10 +10,10 @@ use worker::Zones;
 use super::{People, create, event_for, get, named, publish, update, users, with, yoga};
 
 /// Newer than all that there is.
-const NEWER: &str = "9999a";
+pub(super) const NEWER: &str = "9999a";
 
 /// Zone data in which Berlin's clocks are never changed and two hours ahead, and nobody knows another zone.
-fn zones(version: &str, folder: &Path) -> Zones {
+pub(super) fn zones(version: &str, folder: &Path) -> Zones {
     let file = folder.join("Europe/Berlin");
     fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
     // RFC 9636, version 2: a zone of one offset.

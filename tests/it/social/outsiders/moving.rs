@@ -7,7 +7,10 @@ use harness::{
 use serde_json::json;
 
 use super::{phones::phoning, *};
-use crate::social::{publish, update};
+use crate::social::{
+    publish, update,
+    zone_data::{NEWER, zones},
+};
 
 /// Nothing is to be sent, or being sent.
 const DUE: &str = "SELECT count(*) FROM social_messages WHERE due_at IS NOT NULL";
@@ -85,6 +88,31 @@ async fn when_time_or_place_changes_outsiders_get_the_file_again() {
     assert_eq!(server.mails().len(), 6);
     let metrics = stack.workers[0].get("/metrics").await.expect("metrics").1;
     assert!(metrics.contains("convene_messages_sent_total{channel=\"mail\",what=\"change\"} 5"), "{metrics}");
+}
+
+#[tokio::test]
+async fn whoever_moves_a_series_its_outsiders_get_the_file_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = MailServer::start().await;
+    let stack = at_once(&server).start().await;
+    let mut people = People::of(&stack).await;
+    let event = event_for(&mut people.alice, 0).await;
+    let session = with(yoga(Some(&event)), json!({"isRecurring": true}));
+    create(&mut people.bob, session, emails(&["ann@example.com"])).await;
+    let first = all_sent(&stack, &server, 1).await.remove(0);
+    assert_calendar(&first, "REQUEST", &["SEQUENCE:0", "RRULE:FREQ=WEEKLY;UNTIL=20300130T100000Z"]);
+
+    // A change of its event ends it (S9).
+    let request = with(super::super::named_event(&event), json!({"event": {"endDate": "2030-01-16T11:00:00Z"}}));
+    people.alice.ask("social:updateEvent", request).await;
+    let ended = all_sent(&stack, &server, 2).await.remove(1);
+    assert_calendar(&ended, "REQUEST", &["SEQUENCE:1", "RRULE:FREQ=WEEKLY;UNTIL=20300116T100000Z"]);
+
+    // Newer zone data moves it.
+    stack.workers[0].bring_zones(zones(NEWER, folder.path()));
+    stack.workers[0].restart().await;
+    let moved = all_sent(&stack, &server, 3).await.remove(2);
+    assert_calendar(&moved, "REQUEST", &["SEQUENCE:2", "RRULE:FREQ=WEEKLY;UNTIL=20300116T090000Z"]);
 }
 
 #[tokio::test]
