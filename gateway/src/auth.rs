@@ -148,6 +148,11 @@ impl Authenticator {
         })
     }
 
+    /// Whether there is something to check tokens with: a set that was never read lets nobody in.
+    pub fn has_keys(&self) -> bool {
+        !self.secrets.is_empty() || self.keys.as_ref().is_some_and(Keys::are_known)
+    }
+
     /// Reads the public keys again as they age, for good. Returns where there are none.
     pub async fn keep_keys(&self) {
         if let Some(keys) = &self.keys {

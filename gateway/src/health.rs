@@ -5,10 +5,11 @@
 //! | `bus` | a connection is down, or the bus refuses to take what gateways publish or subscribe to |
 //! | `presence` | no session can be claimed |
 //! | `workers` | none of `user` answers, or none of `events`; those that can not change the database do not |
+//! | `keys` | there is nothing yet to check tokens with |
 //! | `events` | events are moved and do not reach this pod ([`canary`]) |
 //!
-//! A look tries what the work needs: a server that answers a ping may refuse everybody all the same. `/livez` never looks here. `/readyz` shows what background tasks last found, so that probes cost the dependencies
-//! nothing. A dependency that was well is unwell after three failed looks in a row, so that no hiccup takes a pod out, and
+//! A look tries what the work needs: a server that answers a ping may refuse everybody all the same. `/livez` never looks here.
+//! `/readyz` shows what background tasks last found, so that probes cost the dependencies nothing. A dependency that was well is unwell after three failed looks in a row, so that no hiccup takes a pod out, and
 //! well again after two good ones, so that one that comes and goes does not bring it back each time.
 
 use std::{
@@ -44,6 +45,9 @@ const FAILURES: u32 = 3;
 
 /// After that, so many in a row must be good.
 const SUCCESSES: u32 = 2;
+
+/// The entry of what tokens are checked with.
+const KEYS: &str = "keys";
 
 /// What is known of the dependencies.
 #[derive(Debug)]
@@ -134,7 +138,7 @@ pub struct Report {
 impl Health {
     /// Nothing was looked at yet: not ready.
     pub fn new(bus: Bus, control: Bus, presence: Presence, workers: Workers, pod: PodId) -> Self {
-        let states = ["bus", "presence", "workers", canary::EVENTS].map(|name| (name, State::unknown())).into();
+        let states = ["bus", "presence", "workers", KEYS, canary::EVENTS].map(|name| (name, State::unknown())).into();
         Self { bus, control, presence, workers, pod, states: Mutex::new(states), is_draining: AtomicBool::new(false) }
     }
 
@@ -230,6 +234,8 @@ pub async fn run(gateway: Arc<Gateway>) {
             _ = ticks.tick() => {
                 let had_workers = gateway.health.is_well("workers");
                 gateway.health.look().await;
+                let none = || "none was read yet, so nobody can be let in".to_owned();
+                gateway.health.note(KEYS, gateway.authenticator.has_keys().then_some(()).ok_or_else(none));
                 // Their database may be a restored one by now.
                 if !had_workers && gateway.health.is_well("workers") {
                     gateway.streams.ask_heads();
@@ -250,7 +256,7 @@ mod tests {
         let pod = PodId::of_start("pod");
         let workers = Workers::new(bus.clone(), pod.clone(), Duration::from_secs(1));
         let health = Health::new(bus.clone(), bus, Presence::new(LocalPresence::new()), workers, pod);
-        for name in ["bus", "presence", "workers", "events"] {
+        for name in ["bus", "presence", "workers", "keys", "events"] {
             assert!(!health.report().ready, "{name} was not looked at yet");
             health.note(name, Ok(()));
         }

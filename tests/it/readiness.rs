@@ -22,7 +22,7 @@ async fn readiness(pod: &Pod) -> (u16, Value) {
 }
 
 /// Waits until the pod is unready and this entry says why.
-async fn unready(pod: &Pod, entry: &str, why: &str) -> Value {
+pub(crate) async fn unready(pod: &Pod, entry: &str, why: &str) -> Value {
     let says_why = |(status, entries): &(u16, Value)| *status == 503 && said(entries, entry).contains(why);
     let (_, entries) = eventually!(readiness(pod).await, says_why);
     assert_eq!(pod.get("/livez").await.map(|(status, _)| status), Some(200));

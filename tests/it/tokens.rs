@@ -19,6 +19,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::readiness::unready;
+
 /// What a client is told whose token is refused, whatever the reason.
 fn no_valid_session() -> Value {
     json!({"error": {"status": true, "code": 401, "message": "no valid session"}})
@@ -129,6 +131,29 @@ async fn a_key_that_was_taken_out_is_refused_and_open_sockets_stay() {
 
     open.no_event().await;
     assert_eq!(open.call("testVersionNotSupported", json!({})).await["error"]["code"], 426);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_has_never_read_a_key_is_unready_and_says_so() {
+    let issuer = Issuer::publishing(&["key"]).await;
+    let url = format!("--jwks-url={}", issuer.url);
+    let stack =
+        Stack::builder().processes().without_secret().gateway_arg(&url).gateway_arg("--jwks-max-age=1s").start().await;
+    let gateway = &stack.gateways[0];
+    let token = issuer.signs("key", &claims("alice", "probe"));
+    issuer.break_down();
+    gateway.kill().await;
+    gateway.start().await;
+    unready(gateway, "keys", "none was read yet").await;
+    assert_eq!(status(&stack, &token).await, 503);
+
+    issuer.publish(&["key"]);
+    gateway.ready().await;
+    assert_eq!(status(&stack, &token).await, 101);
+    // A reading that fails later takes nothing away.
+    issuer.break_down();
+    eventually!(gateway.metric("convene_jwks_readings_total", &[r#"outcome="failed""#]).await, |failed| *failed > 3.0);
+    assert_eq!(gateway.get("/readyz").await.map(|(status, _)| status), Some(200));
 }
 
 #[tokio::test(flavor = "multi_thread")]

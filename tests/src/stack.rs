@@ -38,6 +38,7 @@ pub struct Builder {
     beat: Option<Duration>,
     ways: Option<[Isolated; 2]>,
     is_seeded: bool,
+    has_secret: bool,
 }
 
 impl Builder {
@@ -116,6 +117,12 @@ impl Builder {
         self
     }
 
+    /// Without a `jwt-secret`: tokens are checked with published keys alone.
+    pub fn without_secret(mut self) -> Self {
+        self.has_secret = false;
+        self
+    }
+
     /// Without the network `demo`.
     pub fn unseeded(mut self) -> Self {
         self.is_seeded = false;
@@ -143,8 +150,9 @@ impl Builder {
             .map(String::clone)
             .into_iter()
         };
-        let secrets = [("--jwt-secret=", JWT_SECRET), ("--admin-token=", ADMIN_TOKEN)];
-        let unset = secrets.into_iter().filter(|(name, _)| !self.gateway_args.iter().any(|arg| arg.starts_with(name)));
+        let secret = self.has_secret.then_some(("--jwt-secret=", JWT_SECRET));
+        let secrets = secret.into_iter().chain([("--admin-token=", ADMIN_TOKEN)]);
+        let unset = secrets.filter(|(name, _)| !self.gateway_args.iter().any(|arg| arg.starts_with(name)));
         let gateway_args: Vec<String> =
             unset.map(|(name, value)| format!("{name}{value}")).chain(self.gateway_args.iter().cloned()).collect();
         let gateway_args: Vec<String> = common(&to_gateways).chain(gateway_args).collect();
@@ -212,6 +220,7 @@ impl Stack {
             beat: None,
             ways: None,
             is_seeded: true,
+            has_secret: true,
         }
     }
 

@@ -28,6 +28,7 @@ use metrics::counter;
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use shared::telemetry::Outage;
 use tokio::{
     sync::{Mutex as AsyncMutex, OwnedMutexGuard},
     time::{Instant, sleep_until},
@@ -49,9 +50,6 @@ const MOST_UNKNOWN: usize = 1000;
 
 /// What a publisher says of its key set's age does not make it be read more often than this; nor does a failure.
 const LEAST_AGE: Duration = Duration::from_secs(60);
-
-/// Readings that fail are logged at most so often.
-const LOGGED_EVERY: Duration = Duration::from_secs(60);
 
 /// A key set with more keys is not taken.
 const MAX_KEYS: usize = 100;
@@ -75,8 +73,7 @@ struct Reading {
     is_good: bool,
     due: Instant,
     allowance: Allowance,
-    /// When it was last logged that they fail; `None` while they do not.
-    failing: Option<Instant>,
+    outage: Outage,
 }
 
 /// [`READINGS`] at once, and one every [`REFILL`].
@@ -146,7 +143,7 @@ impl Keys {
         }
         let now = Instant::now();
         let (due, allowance) = (now + pause, Allowance { full_at: now });
-        let reading = Reading { began: None, is_good: false, due, allowance, failing: None };
+        let reading = Reading { began: None, is_good: false, due, allowance, outage: Outage::new() };
         let reading = Arc::new(AsyncMutex::new(reading));
         Self(Arc::new(Inner { source, max_age, known: RwLock::default(), unknown: Mutex::default(), reading }))
     }
@@ -161,6 +158,11 @@ impl Keys {
             tracing::info!(keys = set.names().join(", "), "tokens are checked with these keys from now on");
         }
         *known = Arc::new(set);
+    }
+
+    /// Whether any was ever read.
+    pub(super) fn are_known(&self) -> bool {
+        !self.known().0.is_empty()
     }
 
     /// The keys of that name for that algorithm, one as a rule; without a name the only one for it.
@@ -236,16 +238,20 @@ impl Keys {
                     keys.take(set);
                     reading.is_good = true;
                     reading.due = began + pause(keys.0.max_age, stated);
-                    if reading.failing.take().is_some() {
-                        tracing::info!("the keys of tokens can be read again");
+                    if let Some(seconds) = reading.outage.worked() {
+                        tracing::info!(seconds, "the keys of tokens can be read again");
                     }
                 }
-                Err(error) if reading.failing.is_none_or(|logged| logged.elapsed() >= LOGGED_EVERY) => {
-                    reading.failing = Some(began);
+                Err(error) => {
                     let error = format!("{error:#}");
-                    tracing::warn!(error, "the keys of tokens could not be read; those that are known stay");
+                    if let Some(seconds) = reading.outage.failed(&error) {
+                        tracing::warn!(
+                            error,
+                            seconds,
+                            "the keys of tokens could not be read; those that are known stay"
+                        );
+                    }
                 }
-                Err(_) => {}
             }
             reading.is_good
         });
