@@ -47,7 +47,7 @@ pub struct Config {
     #[arg(long, env = "CONVENE_JWT_ISSUER", hide_env_values = true, value_delimiter = ',', value_parser = name)]
     pub jwt_issuer: Vec<String>,
 
-    /// Whose web pages may connect and read: *, or origins such as https://app.example.org (also null) with commas between.
+    /// Whose web pages may connect and read: *, or origins such as https://host:8443 (also null) with commas between.
     /// Those of this server's own host always may
     #[arg(long, env = "CONVENE_ALLOWED_ORIGINS", hide_env_values = true, default_value = "*")]
     pub allowed_origins: AllowedOrigins,

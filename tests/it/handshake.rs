@@ -71,9 +71,9 @@ async fn every_malformed_handshake_gets_the_documented_answer() {
         let answer = exchange(address, &upgrade(&format!("GET /ws?heartbeat={heartbeat} HTTP/1.1"), &headers)).await;
         // Of several the first decides.
         if heartbeat.starts_with("text") {
-            assert_eq!(answer.status, 101)
+            assert_eq!(answer.status, 101);
         } else {
-            answer.is_refused(400, 400, heartbeat)
+            answer.is_refused(400, 400, heartbeat);
         }
     }
     let answer = exchange(address, &upgrade("GET /ws HTTP/1.0", &headers)).await;
@@ -254,7 +254,7 @@ async fn pages_may_connect_whose_origin_is_listed_or_that_of_the_host() {
 async fn the_first_thing_that_is_wrong_with_an_upgrade_decides() {
     let stack = Stack::builder().gateway_arg("--allowed-origins=https://app.example").start().await;
     // All is wrong; then one thing after the other is mended.
-    let mut wrong = vec![
+    let mut wrong = [
         ("sec-websocket-version", "8", "13"),
         ("sec-websocket-key", "AAAA", KEY),
         ("origin", "https://evil.example", "https://app.example"),

@@ -29,7 +29,9 @@ impl Machine {
         for folder in ["deploy", "bin"] {
             fs::create_dir(machine.0.path().join(folder)).expect("a folder");
         }
-        for script in ["try", "test", "packages.sh", "made.sh", "calendars.sh", "checks.sh", "manifests.sh"] {
+        for script in
+            ["try", "test", "packages.sh", "made.sh", "browser.sh", "calendars.sh", "checks.sh", "manifests.sh"]
+        {
             let mut text = fs::read_to_string(deploy(script)).expect("a script");
             if script == "packages.sh" {
                 text += "\nfind_postgresql() { return 1; }\n";

@@ -108,7 +108,7 @@ async fn a_name_that_follows_the_primary_of_redis_is_followed_by_all_pods() {
     eventually!(others().await, |count| *count == 0);
     ready(&stack).await;
     // What the gateways write there is what the workers read there.
-    stack.client(0, "carol").await;
+    let _carol = stack.client(0, "carol").await;
     let keys: Vec<String> =
         redis::from_redis_value(command(&new_url, &["KEYS", "presence:{carol}"]).await).expect("keys");
     assert_eq!(keys, ["presence:{carol}"]);

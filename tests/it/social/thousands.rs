@@ -164,7 +164,7 @@ async fn joining_reads_no_more_of_many_than_of_few() {
     let servers = Servers::start_own().await;
     let mut read = Vec::new();
     for crowd in [1500, 3000] {
-        let isolated = servers.isolated().await;
+        let isolated = servers.isolated_with_schema().await;
         let stack = Stack::builder().on(isolated).start().await;
         let mut people = People::of(&stack).await;
         let session = create(&mut people.bob, yoga(None), json!([])).await;

@@ -36,7 +36,7 @@ pub struct Outside {
     #[arg(long, env = "CONVENE_PUBLIC_URL", hide_env_values = true)]
     pub public_url: Option<PublicUrl>,
     /// Where the application receives people who are invited, such as
-    /// https://app.example.org/join?session={sessionId}&invitation={invitation} [default: their links are calendar files]
+    /// https://host/join?session={sessionId}&invitation={invitation} [default: their links are calendar files]
     #[arg(long, env = "CONVENE_INVITATION_URL", hide_env_values = true)]
     pub invitation_url: Option<InvitationUrl>,
     /// An address is sent at most one invitation to a session within this time; what changes meanwhile goes with the next one

@@ -116,7 +116,8 @@ mod tests {
     #[test]
     fn a_mail_to_an_internationalised_domain_is_ascii() {
         for to in ["x@münchen.example", "x@xn--mnchen-3ya.example"] {
-            let mail = write(to, "Yoga").expect("a mail").replace("\r\n ", "");
+            // Without the line ends of quoted-printable, and then those of folded lines.
+            let mail = write(to, "Yoga").expect("a mail").replace("=\r\n", "").replace("\r\n ", "");
             assert!(mail.is_ascii() && mail.contains("\r\nTo: x@xn--mnchen-3ya.example\r\n"), "{mail}");
             assert!(mail.contains(":mailto:x@xn--mnchen-3ya.example"), "{mail}");
         }
