@@ -69,7 +69,7 @@ async fn a_pod_that_cannot_mend_it_is_unready_until_events_reach_it_again() {
     }
     let (_, events, others) = eventually!(readiness(&stack).await, |(status, ..)| *status == 503);
     assert_eq!(events, "events are moved and do not reach this pod");
-    assert_eq!(others, json!({"bus": "ok", "presence": "ok", "workers": "ok", "events": null}));
+    assert_eq!(others, json!({"bus": "ok", "presence": "ok", "workers": "ok", "keys": "ok", "events": null}));
     assert_eq!(stack.gateways[0].get("/livez").await.expect("it runs").0, 200);
     // Who is there is served on; only what happened is not told.
     let meeting = create(&mut alice, in_the_lobby(&["bob"])).await;

@@ -81,8 +81,8 @@ async fn a_text_heartbeat_is_neither_a_request_nor_malformed() {
 async fn a_socket_that_is_drained_is_asked_on_until_its_last_answer() {
     let stack = Stack::builder()
         .processes()
-        .gateway_arg("--ping-interval=300ms")
-        .gateway_arg("--request-timeout=4s")
+        .gateway_arg("--ping-interval=1s")
+        .gateway_arg("--request-timeout=5s")
         .start()
         .await;
     let mut socket = stack.connect(0, "alice").query("heartbeat", "text").upgrade().await.expect("let in");
