@@ -240,7 +240,9 @@ async fn s6_a_limit_that_comes_between_the_look_and_the_lock_is_kept() {
         sqlx::raw_sql(hold).execute(&mut blocker).await.expect("held");
         let joining = at_once(&mut clients, "social:joinSession", |n| named(&sessions[n]));
         let limiting = async {
-            eventually!(count(&stack, WAITING).await, |waiting| *waiting >= USERS as i64 - 2);
+            // Each gives up after 200 ms and looks again, so of many some are always between two looks. Two that have looked
+            // before the limit would be one too many.
+            eventually!(count(&stack, WAITING).await, |waiting| *waiting >= USERS as i64 / 2);
             alice.ask("social:updateEvent", limit(&event, 1)).await;
             sqlx::raw_sql("COMMIT").execute(&mut blocker).await.expect("released");
         };
